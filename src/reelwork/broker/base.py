@@ -1,0 +1,106 @@
+"""What every broker offers: topics that reach queues, deliveries under a lease, retries to one's own queue.
+
+A broker carries hints: they may be lost, doubled and reordered. Nothing here decides whether work is done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+DELIVERIES_MAX: Final = 100
+DEFAULT_LEASE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Which queues each topic reaches. A queue belongs to one service, whose replicas share it."""
+
+    bindings: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Topology:
+        """From (topic, queue) pairs."""
+        bindings: dict[str, set[str]] = {}
+        for topic, queue in pairs:
+            bindings.setdefault(topic, set()).add(queue)
+        return cls({topic: frozenset(queues) for topic, queues in bindings.items()})
+
+    def queues(self, topic: str) -> frozenset[str]:
+        return self.bindings.get(topic, frozenset())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """An event on its way. With `queue` it goes to that queue only, else to every queue of its topic."""
+
+    event_id: str
+    job_id: str
+    topic: str
+    body: str
+    queue: str | None = None
+    is_replay: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery(ABC):
+    """A message in the hands of one consumer until it is acknowledged, retried or released, or its lease ends.
+
+    deliveries: how often it was handed out, this time included. attempts: how often it failed and was retried.
+    receipt: where it is set, the acknowledgement rides in the ledger's transaction and `ack` has nothing left to do.
+    """
+
+    queue: str
+    message: Message
+    deliveries: int
+    attempts: int
+    receipt: object | None = field(default=None)
+
+    @property
+    def is_suspect(self) -> bool:
+        """It came back without having failed: whoever had it last may have died of it."""
+        return self.deliveries > self.attempts + 1
+
+    @abstractmethod
+    async def ack(self) -> None:
+        """Done with it, for good."""
+
+    @abstractmethod
+    async def retry(self, after_seconds: float) -> None:
+        """It failed; hand it out again from this very queue, `after_seconds` from now."""
+
+    @abstractmethod
+    async def release(self) -> None:
+        """It was not started; hand it out again at once."""
+
+    @abstractmethod
+    async def extend(self) -> bool:
+        """Renews the lease. False when it was lost: somebody else may have the message."""
+
+
+class Broker(ABC):
+    """One engine. `transactional`: publishing rides in the ledger's transaction and the relay has nothing to do."""
+
+    transactional: bool = False
+    topology: Topology = Topology({})
+
+    async def declare(self, topology: Topology) -> None:
+        """Makes every queue and binding. Called before anything is published."""
+        self.topology = topology
+
+    @abstractmethod
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Returns when the engine has confirmed all of them. Raises StoreUnavailable when it did not."""
+
+    @abstractmethod
+    async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
+        """Up to `limit` deliveries, first attempts in order; an empty list when none came within `wait_seconds`."""
+
+    @abstractmethod
+    async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
+        """Whether any of the queues still holds a message of the job, waiting or in somebody's hands."""
+
+    @abstractmethod
+    async def close(self) -> None: ...

@@ -1,0 +1,160 @@
+"""A broker in memory, deterministic: for tests, simulation, and whoever wants to see how little the ledger trusts a broker.
+
+With faults it loses, doubles, delays and reorders what is published, by the dice of one seeded random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Probabilities in 0..1, per message and queue. `delay_seconds_max`: how long a delayed message is held back."""
+
+    lose: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+    delay_seconds_max: float = 60.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    order: float
+    message: Message
+    visible_at: float
+    deliveries: int = 0
+    attempts: int = 0
+    lease: int = 0
+
+
+class MemoryBroker(Broker):
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        faults: Faults | None = None,
+        seed: int = 0,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+    ) -> None:
+        self._clock = clock
+        self._faults = faults or Faults()
+        self._random = Random(seed)
+        self._lease_seconds = lease_seconds
+        self._queues: dict[str, list[_Entry]] = {}
+        self._orders = itertools.count()
+        self._leases = itertools.count(1)
+        self._news = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            queues = [message.queue] if message.queue is not None else sorted(self.topology.queues(message.topic))
+            for queue in queues:
+                self._enqueue(queue, message)
+        self._announce()
+
+    def _enqueue(self, queue: str, message: Message) -> None:
+        faults, dice = self._faults, self._random
+        copies = 0 if dice.random() < faults.lose else 1 + (dice.random() < faults.duplicate)
+        for _ in range(copies):
+            order = float(next(self._orders))
+            if dice.random() < faults.reorder:
+                order = dice.uniform(0, order)
+            visible_at = self._clock()
+            if dice.random() < faults.delay:
+                visible_at += dice.uniform(0, faults.delay_seconds_max)
+            self._queues.setdefault(queue, []).append(_Entry(order, message, visible_at))
+
+    async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
+        while not (deliveries := self._claim(queue, limit)):
+            remaining = deadline - loop.time()
+            if remaining <= 0:
+                return []
+            waiting = [entry.visible_at - self._clock() for entry in self._queues.get(queue, ())]
+            try:
+                async with asyncio.timeout(max(min([remaining, *waiting]), 0.001)):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+        return deliveries
+
+    def _claim(self, queue: str, limit: int) -> list[Delivery]:
+        now = self._clock()
+        entries = sorted((e for e in self._queues.get(queue, ()) if e.visible_at <= now), key=lambda e: e.order)
+        return [self._hand_out(queue, entry, now) for entry in entries[:limit]]
+
+    def _hand_out(self, queue: str, entry: _Entry, now: float) -> Delivery:
+        entry.lease = next(self._leases)
+        entry.deliveries += 1
+        entry.visible_at = now + self._lease_seconds
+        return MemoryDelivery(
+            queue=queue,
+            message=entry.message,
+            deliveries=entry.deliveries,
+            attempts=entry.attempts,
+            broker=self,
+            entry=entry,
+            lease=entry.lease,
+        )
+
+    def end(self, queue: str, entry: _Entry) -> None:
+        self._queues[queue].remove(entry)
+
+    def put_back(self, entry: _Entry, after_seconds: float) -> None:
+        entry.lease = 0
+        entry.visible_at = self._clock() + after_seconds
+        self._announce()
+
+    def renew(self, entry: _Entry) -> None:
+        entry.visible_at = self._clock() + self._lease_seconds
+
+    async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
+        return any(entry.message.job_id == job_id for queue in queues for entry in self._queues.get(queue, ()))
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def close(self) -> None:
+        self._queues.clear()
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryDelivery(Delivery):
+    broker: MemoryBroker
+    entry: _Entry
+    lease: int
+
+    @property
+    def _is_mine(self) -> bool:
+        return self.entry.lease == self.lease
+
+    async def ack(self) -> None:
+        if self._is_mine:
+            self.broker.end(self.queue, self.entry)
+            self.entry.lease = 0
+
+    async def retry(self, after_seconds: float) -> None:
+        if self._is_mine:
+            self.entry.attempts += 1
+            self.broker.put_back(self.entry, after_seconds)
+
+    async def release(self) -> None:
+        if self._is_mine:
+            self.entry.deliveries -= 1
+            self.broker.put_back(self.entry, 0)
+
+    async def extend(self) -> bool:
+        if self._is_mine:
+            self.broker.renew(self.entry)
+        return self._is_mine

@@ -1,0 +1,258 @@
+"""The default broker: queues in the ledger's own database. Publishing and acknowledging ride in the ledger's transaction,
+so nothing can be lost between the two. Taking a message is one `UPDATE ... RETURNING`; a lease is a time of visibility.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from uuid import uuid4
+
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Message, Topology
+from reelwork.database import Database, Doorbell
+
+IDLE_POLL_SECONDS: Final = 1.0
+T = TypeVar("T")
+
+
+@cache
+def statement(name: str) -> str:
+    return files("reelwork.broker").joinpath("statements", f"{name}.sql").read_text(encoding="utf-8")
+
+
+class Receipt(NamedTuple):
+    """A delivery to be acknowledged, if its lease still stands."""
+
+    message_id: int
+    lease: str
+
+
+class Routable(Protocol):
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def queue(self) -> str | None: ...
+    @property
+    def is_replay(self) -> bool: ...
+
+
+class SqlCourier:
+    """The side of the broker that works inside the ledger's transactions."""
+
+    def __init__(self, doorbell: Doorbell) -> None:
+        self.topology = Topology({})
+        self._doorbell = doorbell
+
+    def publish(self, connection: Any, messages: Sequence[Routable], now_ms: int) -> None:
+        rows = [
+            (queue, m.job_id, m.event_id, m.topic, m.body, m.is_replay, now_ms, now_ms)
+            for m in messages
+            for queue in ([m.queue] if m.queue is not None else sorted(self.topology.queues(m.topic)))
+        ]
+        connection.executemany(statement("enqueue"), rows)
+
+    def acknowledge(self, connection: Any, receipts: Sequence[object]) -> None:
+        connection.executemany(statement("acknowledge"), receipts)
+
+    def committed(self) -> None:
+        self._doorbell.ring()
+
+
+class SqlBroker(Broker):
+    """Queues in `database`. `lease_owner` names this process, so that its supervisor can hand back what it held."""
+
+    transactional = True
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+        lease_owner: str | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease_ms = round(lease_seconds * 1000)
+        self._owner = lease_owner or uuid4().hex
+        self._claims = 0
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reelwork-sql-broker")
+        self._bell = _Bell(database.doorbell)
+        self.courier = SqlCourier(database.doorbell)
+
+    async def declare(self, topology: Topology) -> None:
+        await super().declare(topology)
+        self.courier.topology = topology
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        await self._run(self._publish, messages)
+        self._database.doorbell.ring()
+
+    def _publish(self, messages: Sequence[Message]) -> None:
+        with self._database.write() as connection:
+            self.courier.publish(connection, messages, self._now_ms())
+
+    async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
+        self._bell.open()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
+        while True:
+            rings = self._bell.rings
+            next_visible = await self._run(self._next_visible, queue)
+            now_ms = self._now_ms()
+            if next_visible is not None and next_visible <= now_ms:
+                deliveries = await self._run(self._claim, queue, limit)
+                if deliveries:
+                    return deliveries
+            remaining = deadline - loop.time()
+            if remaining <= 0:
+                return []
+            pause = min(remaining, IDLE_POLL_SECONDS)
+            if next_visible is not None:
+                pause = min(pause, max(next_visible - now_ms, 1) / 1000)
+            await self._bell.wait(rings, pause)
+
+    def _next_visible(self, queue: str) -> int | None:
+        row = self._database.read(statement("next_visible"), (queue,))
+        return None if row is None else row[0]
+
+    def _claim(self, queue: str, limit: int) -> list[Delivery]:
+        now_ms = self._now_ms()
+        self._claims += 1
+        lease = f"{self._owner}:{self._claims}"
+        with self._database.write() as connection:
+            rows = connection.execute(
+                statement("claim"), (now_ms + self._lease_ms, lease, queue, now_ms, limit)
+            ).fetchall()
+        return [self._delivery(queue, lease, row) for row in sorted(rows)]
+
+    def _delivery(self, queue: str, lease: str, row: tuple[Any, ...]) -> Delivery:
+        message_id, event_id, job_id, topic, body, is_replay, deliveries, attempts = row
+        message = Message(event_id=event_id, job_id=job_id, topic=topic, body=body, is_replay=bool(is_replay))
+        return SqlDelivery(
+            queue=queue,
+            message=message,
+            deliveries=deliveries,
+            attempts=attempts,
+            receipt=Receipt(message_id, lease),
+            broker=self,
+        )
+
+    async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
+        query = "SELECT 1 FROM messages WHERE job_id = ? AND queue IN (SELECT value FROM json_each(?)) LIMIT 1"
+        return await self._run(self._database.read, query, (job_id, json.dumps(sorted(queues)))) is not None
+
+    async def release_leases(self, owner: str) -> int:
+        """Hands back at once what a dead worker held; returns how many messages that were."""
+        return await self._run(self._release_leases, owner)
+
+    def _release_leases(self, owner: str) -> int:
+        with self._database.write() as connection:
+            released = connection.execute(
+                "UPDATE messages SET visible_at = ?, lease = NULL WHERE lease LIKE ? || ':%'", (self._now_ms(), owner)
+            ).rowcount
+        self._database.doorbell.ring()
+        return released
+
+    async def settle(self, name: str, receipt: Receipt, visible_at: int | None) -> bool:
+        """Runs one of the statements that end or extend a lease; False when the lease was lost."""
+        return await self._run(self._settle, name, receipt, visible_at)
+
+    def _settle(self, name: str, receipt: Receipt, visible_at: int | None) -> bool:
+        parameters = receipt if visible_at is None else (visible_at, *receipt)
+        with self._database.write() as connection:
+            changed = connection.execute(statement(name), parameters).rowcount
+        return changed == 1
+
+    def visible_after(self, seconds: float) -> int:
+        return self._now_ms() + round(seconds * 1000)
+
+    @property
+    def lease_seconds(self) -> float:
+        return self._lease_ms / 1000
+
+    async def close(self) -> None:
+        self._bell.close()
+        self._executor.shutdown(wait=False)
+
+    def _now_ms(self) -> int:
+        return round(self._clock() * 1000)
+
+    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+
+@dataclass(slots=True, kw_only=True)
+class SqlDelivery(Delivery):
+    receipt: Receipt
+    broker: SqlBroker
+
+    async def ack(self) -> None:
+        """Nothing to do: the receipt went with the work."""
+
+    async def retry(self, after_seconds: float) -> None:
+        await self.broker.settle("retry", self.receipt, self.broker.visible_after(after_seconds))
+
+    async def release(self) -> None:
+        await self.broker.settle("release", self.receipt, self.broker.visible_after(0))
+        self.broker.courier.committed()
+
+    async def extend(self) -> bool:
+        return await self.broker.settle("extend", self.receipt, self.broker.visible_after(self.broker.lease_seconds))
+
+
+class _Bell:
+    """Lets every waiting `receive` of this process hear the doorbell."""
+
+    def __init__(self, doorbell: Doorbell) -> None:
+        self._doorbell = doorbell
+        self._socket: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rung = asyncio.Event()
+        self.rings = 0
+
+    def open(self) -> None:
+        if self._socket is None:
+            self._socket = self._doorbell.listen()
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._socket, self._hear)
+
+    def _hear(self) -> None:
+        try:
+            while self._socket.recv(64):
+                pass
+        except BlockingIOError:
+            pass
+        self.rings += 1
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    async def wait(self, rings: int, seconds: float) -> None:
+        """Returns at the first ring after the one numbered `rings`, or after `seconds`."""
+        if self.rings == rings:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._rung.wait()
+            except TimeoutError:
+                return
+
+    def close(self) -> None:
+        if self._socket is not None and self._loop is not None:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._socket)
+            self._doorbell.hang_up(self._socket)
+            self._socket = None

@@ -1,0 +1,2 @@
+DELETE FROM messages
+WHERE message_id = ? AND lease = ?

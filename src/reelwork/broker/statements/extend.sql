@@ -1,0 +1,3 @@
+UPDATE messages
+SET visible_at = ?
+WHERE message_id = ? AND lease = ?

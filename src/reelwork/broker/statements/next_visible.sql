@@ -1,0 +1,3 @@
+SELECT min(visible_at)
+FROM messages
+WHERE queue = ?

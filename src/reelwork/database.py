@@ -1,0 +1,161 @@
+"""The embedded SQLite database as both the ledger and the SQL broker see it: one file, short write transactions, wake-ups.
+
+Writers queue up on a file lock before `BEGIN IMMEDIATE`: a blocking lock is fair and wakes at once, where SQLite's busy
+handler sleeps and retries. Processes wake each other with a datagram, never by polling hard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from reelwork.errors import ConfigurationError, StoreUnavailable
+
+BUSY_TIMEOUT_MS: Final = 30_000
+WAKE_BYTES: Final = 1
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of a `sqlite:///path` URL. Raises ConfigurationError for any other URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(f"{url!r} is not a database URL; use sqlite:///path/to/reelwork.db") from None
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError(
+            f"database {parsed.get_backend_name()!r} is not supported yet; use sqlite:///path/to/reelwork.db"
+        )
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigurationError("the ledger needs a file that many processes can open: sqlite:///path/to/reelwork.db")
+    return Path(parsed.database)
+
+
+class Database:
+    """One SQLite file. Thread-safe: writes go through one connection, one at a time in all processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._mutex = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._connection = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(f"cannot open the database {self.path}: {error}") from error
+        self.doorbell = Doorbell(self.path)
+        self._readers = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -16000")
+        return connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises StoreUnavailable when the disk is full or the file cannot be written.
+        """
+        with self._mutex:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as error:
+                raise StoreUnavailable(f"the database {self.path} cannot be written: {error}") from error
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def read(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        """The first row of a query that must be cheap; readers never wait for writers."""
+        connection = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = self._connect()
+            self._opened.append(connection)
+        row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
+        return row
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keeps every other writer out without a transaction of its own: for migrations."""
+        with self._mutex:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        with self._mutex:
+            for connection in (*self._opened, self._connection):
+                connection.close()
+            os.close(self._lock_file)
+        self.doorbell.close()
+
+
+class Doorbell:
+    """Tells every process with this database open that a commit has left something to do.
+
+    Listeners bind a datagram socket in a folder named after the database; ringing sends a byte to each. A lost ring costs
+    one polling interval, never a message.
+    """
+
+    def __init__(self, database: Path) -> None:
+        name = hashlib.sha256(str(database.resolve()).encode()).hexdigest()[:16]
+        self._folder = Path(tempfile.gettempdir()) / f"reelwork-{os.getuid()}-{name}"
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sender.setblocking(False)
+
+    def ring(self) -> None:
+        try:
+            listeners = os.listdir(self._folder)
+        except FileNotFoundError:
+            return
+        for listener in listeners:
+            address = self._folder / listener
+            try:
+                self._sender.sendto(b"!" * WAKE_BYTES, str(address))
+            except BlockingIOError:
+                continue  # it has rings enough waiting
+            except OSError:
+                address.unlink(missing_ok=True)  # its process is gone
+
+    def listen(self) -> socket.socket:
+        """A non-blocking socket that becomes readable at each ring. The caller closes it with `hang_up`."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listener.setblocking(False)
+        listener.bind(str(self._folder / f"{os.getpid()}-{id(listener):x}"))
+        return listener
+
+    @staticmethod
+    def hang_up(listener: socket.socket) -> None:
+        address = listener.getsockname()
+        listener.close()
+        Path(address).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._sender.close()

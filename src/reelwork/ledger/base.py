@@ -1,0 +1,220 @@
+"""The ledger: the one way in (`commit`), group commit, and what can be read. Stores supply the transaction and the reads.
+
+Group commit: whoever gets the writer's place commits everything that became ready meanwhile, in one transaction. A group
+that fails is retried one work at a time, so that only the culprit's caller sees the error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+from reelwork.errors import ReelworkError, StoreUnavailable
+from reelwork.ledger.commit import Transaction, apply_group
+from reelwork.ledger.records import (
+    AnnouncementConflict,
+    AssetRecord,
+    AssetState,
+    Completion,
+    DeadLetter,
+    Job,
+    JobStatus,
+    Known,
+    OutboxRow,
+    StageStatus,
+)
+from reelwork.ledger.work import Work
+
+Clock = Callable[[], float]
+GROUP_WORKS_MAX: Final = 500
+PAGE_SIZE: Final = 100
+
+
+class OutgoingMessage(Protocol):
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def queue(self) -> str | None: ...
+    @property
+    def is_replay(self) -> bool: ...
+
+
+class Courier(Protocol):
+    """A broker that lives in the ledger's database: publishing and acknowledging ride in the ledger's transaction."""
+
+    def publish(self, connection: object, messages: Sequence[OutgoingMessage], now_ms: int) -> None: ...
+    def acknowledge(self, connection: object, receipts: Sequence[object]) -> None: ...
+    def committed(self) -> None: ...
+
+
+class _Ticket:
+    __slots__ = ("result", "work")
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.result: list[Completion] | Exception | None = None
+
+
+class Ledger(ABC):
+    """The state of record. Thread-safe; many processes may have the same ledger open."""
+
+    def __init__(self, *, clock: Clock = time.time) -> None:
+        self.clock = clock
+        self._waiting: deque[_Ticket] = deque()
+        self._writer = threading.Lock()
+
+    def now_ms(self) -> int:
+        return round(self.clock() * 1000)
+
+    def commit(self, work: Work) -> list[Completion]:
+        """Records the work, all or nothing, and returns the completions that this very work fired.
+
+        Raises InvalidWork, JobTransitionRefused, JobNotFound or JobExists when the work is refused (nothing of it is
+        recorded), StoreUnavailable when the store does not take it.
+        """
+        (result,) = self.commit_all([work])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def commit_all(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
+        """Commits independent works together with whatever else is ready: one result or error for each."""
+        tickets = [_Ticket(work) for work in works]
+        for ticket in tickets:
+            try:
+                ticket.work.validate()
+            except ReelworkError as error:
+                ticket.result = error
+            else:
+                self._waiting.append(ticket)
+        while any(ticket.result is None for ticket in tickets):
+            with self._writer:
+                self._commit_waiting()
+        return [ticket.result for ticket in tickets if ticket.result is not None]
+
+    def _commit_waiting(self) -> None:
+        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_WORKS_MAX))]
+        if not group:
+            return
+        try:
+            for ticket, result in zip(group, self._commit_group([ticket.work for ticket in group]), strict=True):
+                ticket.result = result
+        except Exception as group_error:
+            self._commit_one_by_one(group, group_error)
+        except BaseException:
+            interrupted = StoreUnavailable("the process was interrupted in the middle of a commit")
+            for ticket in group:
+                ticket.result = interrupted
+            raise
+
+    def _commit_one_by_one(self, group: Sequence[_Ticket], group_error: Exception) -> None:
+        if len(group) == 1:
+            group[0].result = group_error
+            return
+        for ticket in group:
+            try:
+                (ticket.result,) = self._commit_group([ticket.work])
+            except Exception as error:
+                ticket.result = error
+
+    def _commit_group(self, works: Sequence[Work]) -> Sequence[list[Completion] | Exception]:
+        with self.transaction() as transaction:
+            return apply_group(transaction, works, self.now_ms())
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """One write transaction of the store, committed at the end of the block, rolled back when it raises."""
+
+    @abstractmethod
+    def attach(self, courier: Courier) -> None:
+        """Lets a broker in the same database publish and acknowledge inside the ledger's transactions."""
+
+    @abstractmethod
+    def job(self, job_id: str) -> Job:
+        """Raises JobNotFound."""
+
+    @abstractmethod
+    def jobs(
+        self,
+        *,
+        statuses: Sequence[JobStatus] = (),
+        pipeline: str | None = None,
+        before: str | None = None,
+        limit: int = PAGE_SIZE,
+    ) -> list[Job]:
+        """Newest first; `before` is the job id that the previous page ended with."""
+
+    @abstractmethod
+    def job_with_key(self, idempotency_key: str) -> str | None:
+        """The id of the job that was created with this idempotency key."""
+
+    @abstractmethod
+    def stage_status(self, job_id: str) -> list[StageStatus]:
+        """The stages of a job, by birth."""
+
+    @abstractmethod
+    def known_assets(self, job_id: str, stage: str, asset_ids: Sequence[str]) -> Mapping[str, Known]:
+        """What is recorded of these assets; one never heard of is absent."""
+
+    @abstractmethod
+    def assets(
+        self, job_id: str, stage: str, *, states: Sequence[AssetState] = (), include_late: bool = True
+    ) -> Iterator[AssetRecord]:
+        """The assets of a stage in the order of their ids, read in pages. Without the late ones every merge is the same."""
+
+    @abstractmethod
+    def conflicts(self, job_id: str) -> list[AnnouncementConflict]: ...
+
+    @abstractmethod
+    def dead_letters(self, job_id: str | None = None, *, limit: int = PAGE_SIZE) -> list[DeadLetter]:
+        """Newest first."""
+
+    @abstractmethod
+    def outbox(self, job_id: str) -> list[OutboxRow]:
+        """Every event of a job in the order they were recorded."""
+
+    @abstractmethod
+    def unpublished(self, limit: int = PAGE_SIZE) -> list[OutboxRow]:
+        """Events that no broker has confirmed yet, oldest first."""
+
+    @abstractmethod
+    def unfinished(self, *, published_before_ms: int, limit: int = PAGE_SIZE) -> list[OutboxRow]:
+        """Published events of live jobs that are due for a look: perhaps not every queue has consumed them."""
+
+    @abstractmethod
+    def consumers(self, event_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """By event id, the queues that have consumed it: an inbox row or a dead letter."""
+
+    @abstractmethod
+    def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
+        """The broker has confirmed these events; epoch ms at which to look whether they were consumed."""
+
+    @abstractmethod
+    def mark_finished(self, sequences: Sequence[int]) -> None:
+        """Every queue bound to these events' topics has consumed them."""
+
+    @abstractmethod
+    def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
+        """Open stages whose watermark has passed, the longest due first."""
+
+    @abstractmethod
+    def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:
+        """Open stages in the order of (job id, stage), for re-evaluation."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises StoreUnavailable when the store does not answer."""
+
+    @abstractmethod
+    def close(self) -> None: ...

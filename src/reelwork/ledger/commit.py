@@ -1,0 +1,326 @@
+"""How a group of works changes the ledger: one algorithm for every store, on the few primitives of a `Transaction`.
+
+Nothing of a work is applied before everything that could refuse it has been checked, so a refused work leaves its
+neighbours in the group untouched. Lock order: stage rows by (job, stage), then assets sorted by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from reelwork.errors import JobNotFound, JobTransitionRefused, ReelworkError
+from reelwork.events import JobFailed, stable_event_id
+from reelwork.ledger.records import (
+    ALLOWED_TRANSITIONS,
+    AnnouncementConflict,
+    Completion,
+    DeadLetter,
+    JobStatus,
+    Known,
+)
+from reelwork.ledger.stage import AssetRow, Stage, apply_update, missing_assets_message
+from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Publishable, Work
+
+MISSING_ASSETS_NAMED_MAX = 20
+
+StageKey = tuple[str, str]
+
+
+class JobExists(ReelworkError):
+    """A job with this idempotency key is there already; `job_id` is its id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} was created with this idempotency key")
+        self.job_id = job_id
+
+
+class OutgoingEvent(NamedTuple):
+    """An event to be put into the outbox; `queue` only where it goes to one queue, not to its topic."""
+
+    event_id: str
+    job_id: str
+    topic: str
+    body: str
+    queue: str | None = None
+    is_replay: bool = False
+
+
+@dataclass(slots=True)
+class JobState:
+    """The part of a job row that moves touch. None = leave as it is."""
+
+    status: JobStatus
+    phase: str | None
+    output_path: str | None = None
+    error_message: str | None = None
+
+
+class Transaction(Protocol):
+    """What a store can do inside one of its transactions. Every method is set-wise: a group costs a few statements."""
+
+    def load_stages(self, keys: Sequence[StageKey]) -> dict[StageKey, Stage]: ...
+    def known_assets(self, key: StageKey, asset_ids: Sequence[str]) -> dict[str, Known]: ...
+    def load_jobs(self, job_ids: Sequence[str]) -> dict[str, JobState]: ...
+    def job_with_key(self, idempotency_key: str) -> str | None: ...
+    def consumed(self, pairs: Sequence[Inbox]) -> set[Inbox]: ...
+    def dead_letter(self, dead_letter_id: int) -> DeadLetter | None: ...
+    def failed_assets(self, key: StageKey, limit: int) -> dict[str, str | None]: ...
+    def insert_job(self, job: NewJob, now_ms: int) -> None: ...
+    def save_jobs(self, jobs: Mapping[str, JobState], now_ms: int) -> None: ...
+    def close_stages(self, job_ids: Collection[str], now_ms: int) -> None: ...
+    def save_stages(self, stages: Sequence[Stage]) -> None: ...
+    def complete_stages(self, completions: Sequence[tuple[Completion, int]]) -> None: ...
+    def write_assets(self, key: StageKey, rows: Sequence[AssetRow]) -> None: ...
+    def insert_conflicts(self, conflicts: Sequence[AnnouncementConflict]) -> None: ...
+    def insert_inbox(self, pairs: Sequence[Inbox], now_ms: int) -> None: ...
+    def insert_dead_letters(self, letters: Sequence[NewDeadLetter], now_ms: int) -> None: ...
+    def mark_replayed(self, dead_letter_ids: Sequence[int], now_ms: int) -> None: ...
+    def insert_events(self, events: Sequence[OutgoingEvent], now_ms: int) -> None: ...
+    def acknowledge(self, receipts: Sequence[object]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Group:
+    """The rows a group has read and will write."""
+
+    transaction: Transaction
+    now_ms: int
+    stages: dict[StageKey, Stage] = field(default_factory=dict)
+    known: dict[StageKey, dict[str, Known]] = field(default_factory=dict)
+    rows: dict[StageKey, dict[str, AssetRow]] = field(default_factory=dict)
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    dirty_jobs: set[str] = field(default_factory=set)
+    closing_jobs: set[str] = field(default_factory=set)
+    consumed: set[Inbox] = field(default_factory=set)
+    inbox: list[Inbox] = field(default_factory=list)
+    completions: list[tuple[Completion, int]] = field(default_factory=list)
+    conflicts: list[AnnouncementConflict] = field(default_factory=list)
+    letters: list[NewDeadLetter] = field(default_factory=list)
+    replayed: list[int] = field(default_factory=list)
+    events: list[OutgoingEvent] = field(default_factory=list)
+    receipts: list[object] = field(default_factory=list)
+
+
+def apply_group(transaction: Transaction, works: Sequence[Work], now_ms: int) -> list[list[Completion] | ReelworkError]:
+    """Applies the works in order and writes what they changed. One result a work: its completions, or why it was refused."""
+    group = _Group(transaction, now_ms)
+    _load(group, works)
+    results: list[list[Completion] | ReelworkError] = []
+    for work in works:
+        group.now_ms = now_ms if work.at_ms is None else work.at_ms
+        try:
+            results.append(_apply(group, work))
+        except ReelworkError as refusal:
+            results.append(refusal)
+    _save(group)
+    return results
+
+
+def _load(group: _Group, works: Sequence[Work]) -> None:
+    updates = [update for work in works for update in work.stages]
+    keys = sorted({update.key for update in updates})
+    group.stages = group.transaction.load_stages(keys) if keys else {}
+    asset_ids: dict[StageKey, set[str]] = {}
+    for update in updates:
+        ids = asset_ids.setdefault(update.key, set())
+        ids.update(outcome.asset_id for outcome in update.outcomes)
+        ids.update(update.started)
+    for key in keys:
+        ids = asset_ids[key]
+        group.known[key] = group.transaction.known_assets(key, sorted(ids)) if ids and key in group.stages else {}
+        group.rows[key] = {}
+    job_ids = {move.job_id for work in works for move in work.moves}
+    job_ids |= {event.job_id for work in works if work.inbox or work.stages for event in work.events}
+    job_ids |= {
+        update.job_id for update in updates if update.key not in group.stages or not update.policy.allow_partial
+    }
+    job_ids |= {update.job_id for update in updates if any(outcome.events for outcome in update.outcomes)}
+    if job_ids:
+        group.jobs = group.transaction.load_jobs(sorted(job_ids))
+    pairs = sorted({work.inbox for work in works if work.inbox is not None})
+    if pairs:
+        group.consumed = group.transaction.consumed(pairs)
+
+
+def _apply(group: _Group, work: Work) -> list[Completion]:
+    if work.inbox is not None and work.inbox in group.consumed:
+        group.receipts.extend(work.receipts)
+        return []
+    moves = _accepted_moves(group, work.moves)
+    letter = _letter_to_replay(group, work.replay)
+    if work.new_job is not None:
+        _insert_job(group, work.new_job)
+    for move in moves:
+        _move(group, move)
+    if letter is not None:
+        _replay(group, letter)
+    completions = _update_stages(group, work)
+    for event in work.events:
+        if not _is_cancelled(group, event.job_id) or event.topic == "job.cancelled":
+            group.events.append(_outgoing(event))
+    group.letters.extend(work.dead_letters)
+    if work.inbox is not None:
+        group.consumed.add(work.inbox)
+        group.inbox.append(work.inbox)
+    group.receipts.extend(work.receipts)
+    return completions
+
+
+def _accepted_moves(group: _Group, moves: Iterable[JobMove]) -> list[JobMove]:
+    accepted = []
+    for move in moves:
+        refusal = _refusal(group.jobs.get(move.job_id), move)
+        if refusal is None:
+            accepted.append(move)
+        elif not move.lenient:
+            raise refusal
+    return accepted
+
+
+def _refusal(job: JobState | None, move: JobMove) -> ReelworkError | None:
+    if job is None:
+        return JobNotFound(f"no job has the id {move.job_id}")
+    wanted = move.to or move.phase
+    if job.status not in move.allowed or (move.phase_was is not None and job.phase != move.phase_was):
+        return JobTransitionRefused(f"job {move.job_id} is {job.status} and cannot become {wanted}")
+    if move.to is not None and move.to is not job.status and move.to not in ALLOWED_TRANSITIONS[job.status]:
+        return JobTransitionRefused(f"job {move.job_id} is {job.status}; no job goes from there to {move.to}")
+    return None
+
+
+def _move(group: _Group, move: JobMove) -> None:
+    job = group.jobs[move.job_id]
+    if move.to is JobStatus.CANCELLED:
+        group.closing_jobs.add(move.job_id)
+        for stage in group.stages.values():
+            if stage.job_id == move.job_id and stage.is_open:
+                stage.closed_at = group.now_ms
+    if job.status is JobStatus.FAILED and move.to is JobStatus.RUNNING:
+        job.error_message = ""
+    job.status = move.to or job.status
+    job.phase = move.phase or job.phase
+    job.output_path = move.output_path or job.output_path
+    job.error_message = move.error_message or job.error_message
+    group.dirty_jobs.add(move.job_id)
+
+
+def _insert_job(group: _Group, job: NewJob) -> None:
+    if job.idempotency_key is not None:
+        existing = group.transaction.job_with_key(job.idempotency_key)
+        if existing is not None:
+            raise JobExists(existing)
+    group.transaction.insert_job(job, group.now_ms)
+    group.jobs[job.job_id] = JobState(JobStatus.PENDING, None)
+
+
+def _letter_to_replay(group: _Group, dead_letter_id: int | None) -> DeadLetter | None:
+    if dead_letter_id is None:
+        return None
+    letter = group.transaction.dead_letter(dead_letter_id)
+    if letter is None:
+        raise ReelworkError(f"there is no dead letter {dead_letter_id}; `reelwork dead-letters` lists them")
+    if letter.replayed_at is not None:
+        raise ReelworkError(
+            f"dead letter {dead_letter_id} was replayed already; if it failed again it has a new number"
+        )
+    group.jobs.update(group.transaction.load_jobs([letter.job_id]) if letter.job_id not in group.jobs else {})
+    job = group.jobs.get(letter.job_id)
+    if job is not None and job.status is JobStatus.CANCELLED:
+        raise JobTransitionRefused(f"job {letter.job_id} is cancelled; its messages are not replayed")
+    return letter
+
+
+def _replay(group: _Group, letter: DeadLetter) -> None:
+    group.replayed.append(letter.dead_letter_id)
+    group.events.append(
+        OutgoingEvent(letter.event_id, letter.job_id, letter.topic, letter.body, letter.queue, is_replay=True)
+    )
+    job = group.jobs.get(letter.job_id)
+    if job is not None and job.status is JobStatus.FAILED:
+        _move(group, JobMove(job_id=letter.job_id, allowed=frozenset({JobStatus.FAILED}), to=JobStatus.RUNNING))
+
+
+def _update_stages(group: _Group, work: Work) -> list[Completion]:
+    completions: list[Completion] = []
+    for update in work.stages:
+        stage = group.stages.get(update.key)
+        if stage is None:
+            stage = Stage(update.job_id, update.stage, created_at=group.now_ms)
+            if _is_cancelled(group, update.job_id):
+                stage.closed_at = group.now_ms
+            group.stages[update.key] = stage
+        change = apply_update(
+            stage, update, known=group.known[update.key], rows=group.rows[update.key], now_ms=group.now_ms
+        )
+        stage.is_dirty = True
+        if change.conflict is not None:
+            group.conflicts.append(change.conflict)
+        if not _is_cancelled(group, update.job_id):
+            group.events.extend(_outgoing(event) for event in change.events)
+        if change.completion is not None:
+            completions.append(change.completion)
+            group.events.append(_outgoing_completion(change.completion))
+        if change.fell_short:
+            _fail_short(group, stage)
+    group.completions.extend((completion, group.now_ms) for completion in completions)
+    return completions
+
+
+def _fail_short(group: _Group, stage: Stage) -> None:
+    job = group.jobs.get(stage.job_id)
+    if job is None or job.status not in (JobStatus.PENDING, JobStatus.RUNNING):
+        return
+    key = (stage.job_id, stage.stage)
+    failed = {
+        asset_id: row.outcome.error
+        for asset_id, row in group.rows[key].items()
+        if row.outcome is not None and group.known[key][asset_id].state == "failed"
+    }
+    failed = {**group.transaction.failed_assets(key, MISSING_ASSETS_NAMED_MAX), **failed}
+    message = missing_assets_message(stage, failed, named_max=MISSING_ASSETS_NAMED_MAX)
+    allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+    _move(group, JobMove(job_id=stage.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=message))
+    event_id = stable_event_id(f"{stage.job_id}/{stage.stage}/fell short/{group.now_ms}")
+    group.events.append(_outgoing(JobFailed(job_id=stage.job_id, event_id=event_id, reason=message)))
+
+
+def _is_cancelled(group: _Group, job_id: str) -> bool:
+    job = group.jobs.get(job_id)
+    return job is not None and job.status is JobStatus.CANCELLED
+
+
+def _outgoing(event: Publishable) -> OutgoingEvent:
+    return OutgoingEvent(str(event.identity), event.job_id, event.topic, event.body())
+
+
+def _outgoing_completion(completion: Completion) -> OutgoingEvent:
+    return OutgoingEvent(completion.event_id, completion.job_id, completion.topic, completion.body())
+
+
+def _save(group: _Group) -> None:
+    transaction, now_ms = group.transaction, group.now_ms
+    if group.dirty_jobs:
+        transaction.save_jobs({job_id: group.jobs[job_id] for job_id in sorted(group.dirty_jobs)}, now_ms)
+    if group.stages:
+        transaction.save_stages([stage for stage in group.stages.values() if stage.is_dirty])
+    for key, rows in group.rows.items():
+        if rows:
+            transaction.write_assets(key, [rows[asset_id] for asset_id in sorted(rows)])
+    if group.completions:
+        transaction.complete_stages(group.completions)
+    if group.closing_jobs:
+        transaction.close_stages(group.closing_jobs, now_ms)
+    if group.conflicts:
+        transaction.insert_conflicts(group.conflicts)
+    if group.inbox:
+        transaction.insert_inbox(group.inbox, now_ms)
+    if group.letters:
+        transaction.insert_dead_letters(group.letters, now_ms)
+    if group.replayed:
+        transaction.mark_replayed(group.replayed, now_ms)
+    if group.events:
+        transaction.insert_events(group.events, now_ms)
+    if group.receipts:
+        transaction.acknowledge(group.receipts)

@@ -1,0 +1,280 @@
+"""The ledger on SQLite: transactions on the driver's connection, reads through SQLAlchemy Core."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, create_engine, or_, select, text, tuple_, union_all
+from sqlalchemy.exc import OperationalError
+
+from reelwork.database import Database
+from reelwork.errors import JobNotFound, StoreUnavailable
+from reelwork.ledger import schema
+from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
+from reelwork.ledger.commit import Transaction
+from reelwork.ledger.records import (
+    AnnouncementConflict,
+    AssetRecord,
+    AssetState,
+    Completion,
+    DeadLetter,
+    Job,
+    JobStatus,
+    Known,
+    OutboxRow,
+    StageStatus,
+)
+from reelwork.ledger.sqlite import SqliteTransaction
+
+ASSET_PAGE_SIZE = 1_000
+
+
+class SqlLedger(Ledger):
+    def __init__(self, database: Database, *, clock: Clock = time.time) -> None:
+        super().__init__(clock=clock)
+        self.database = database
+        self._courier: Courier | None = None
+        self._engine = create_engine(f"sqlite:///{database.path}", connect_args={"timeout": 30})
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self.database.write() as connection:
+            transaction = SqliteTransaction(connection, self._courier)
+            yield transaction
+        if self._courier is not None and transaction.has_published:
+            self._courier.committed()
+
+    def attach(self, courier: Courier) -> None:
+        self._courier = courier
+
+    def job(self, job_id: str) -> Job:
+        rows = self._rows(select(schema.jobs).where(schema.jobs.c.job_id == job_id))
+        if not rows:
+            raise JobNotFound(f"no job has the id {job_id}")
+        return _job(rows[0])
+
+    def jobs(
+        self,
+        *,
+        statuses: Sequence[JobStatus] = (),
+        pipeline: str | None = None,
+        before: str | None = None,
+        limit: int = PAGE_SIZE,
+    ) -> list[Job]:
+        table = schema.jobs
+        query = select(table).order_by(table.c.created_at.desc(), table.c.job_id.desc()).limit(limit)
+        if statuses:
+            query = query.where(table.c.status.in_([status.value for status in statuses]))
+        if pipeline is not None:
+            query = query.where(table.c.pipeline == pipeline)
+        if before is not None:
+            last = self.job(before)
+            query = query.where(tuple_(table.c.created_at, table.c.job_id) < tuple_(last.created_at, last.job_id))
+        return [_job(row) for row in self._rows(query)]
+
+    def job_with_key(self, idempotency_key: str) -> str | None:
+        rows = self._rows(select(schema.jobs.c.job_id).where(schema.jobs.c.idempotency_key == idempotency_key))
+        return rows[0].job_id if rows else None
+
+    def stage_status(self, job_id: str) -> list[StageStatus]:
+        table = schema.stages
+        query = select(table).where(table.c.job_id == job_id).order_by(table.c.created_at, table.c.stage)
+        return [_stage(row) for row in self._rows(query)]
+
+    def known_assets(self, job_id: str, stage: str, asset_ids: Sequence[str]) -> Mapping[str, Known]:
+        table = schema.assets
+        known: dict[str, Known] = {}
+        for first in range(0, len(asset_ids), ASSET_PAGE_SIZE):
+            query = select(table.c.asset_id, table.c.state, table.c.attempts).where(
+                table.c.job_id == job_id,
+                table.c.stage == stage,
+                table.c.asset_id.in_(asset_ids[first : first + ASSET_PAGE_SIZE]),
+            )
+            known.update({row.asset_id: Known(AssetState(row.state), row.attempts) for row in self._rows(query)})
+        return known
+
+    def assets(
+        self, job_id: str, stage: str, *, states: Sequence[AssetState] = (), include_late: bool = True
+    ) -> Iterator[AssetRecord]:
+        table = schema.assets
+        query = select(table).where(table.c.job_id == job_id, table.c.stage == stage)
+        if states:
+            query = query.where(table.c.state.in_([state.value for state in states]))
+        if not include_late:
+            query = query.where(table.c.late.is_(False))
+        query = query.order_by(table.c.asset_id).limit(ASSET_PAGE_SIZE)
+        page = self._rows(query)
+        while page:
+            yield from map(_asset, page)
+            page = self._rows(query.where(table.c.asset_id > page[-1].asset_id))
+
+    def conflicts(self, job_id: str) -> list[AnnouncementConflict]:
+        table = schema.announcement_conflicts
+        rows = self._rows(select(table).where(table.c.job_id == job_id).order_by(table.c.conflict_id).limit(PAGE_SIZE))
+        return [
+            AnnouncementConflict(
+                job_id=row.job_id,
+                stage=row.stage,
+                expected=row.expected,
+                announced=row.announced,
+                recorded_at=row.recorded_at,
+            )
+            for row in rows
+        ]
+
+    def dead_letters(self, job_id: str | None = None, *, limit: int = PAGE_SIZE) -> list[DeadLetter]:
+        table = schema.dead_letters
+        query = select(table).order_by(table.c.dead_letter_id.desc()).limit(limit)
+        if job_id is not None:
+            query = query.where(table.c.job_id == job_id)
+        return [DeadLetter(**row._mapping) for row in self._rows(query)]
+
+    def outbox(self, job_id: str) -> list[OutboxRow]:
+        table = schema.outbox
+        return [_outbox(row) for row in self._rows(_outbox_query().where(table.c.job_id == job_id))]
+
+    def unpublished(self, limit: int = PAGE_SIZE) -> list[OutboxRow]:
+        query = _outbox_query().where(schema.outbox.c.published_at.is_(None)).limit(limit)
+        return [_outbox(row) for row in self._rows(query)]
+
+    def unfinished(self, *, published_before_ms: int, limit: int = PAGE_SIZE) -> list[OutboxRow]:
+        table = schema.outbox
+        query = (
+            _outbox_query()
+            .join(schema.jobs, schema.jobs.c.job_id == table.c.job_id, isouter=True)
+            .where(
+                table.c.finished_at.is_(None),
+                table.c.look_again_at <= published_before_ms,
+                or_(schema.jobs.c.status.is_(None), schema.jobs.c.status.in_(["pending", "running"])),
+            )
+            .limit(limit)
+        )
+        return [_outbox(row) for row in self._rows(query)]
+
+    def consumers(self, event_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        pairs = union_all(
+            select(schema.inbox.c.event_id, schema.inbox.c.queue).where(schema.inbox.c.event_id.in_(event_ids)),
+            select(schema.dead_letters.c.event_id, schema.dead_letters.c.queue).where(
+                schema.dead_letters.c.event_id.in_(event_ids)
+            ),
+        )
+        queues: dict[str, set[str]] = {event_id: set() for event_id in event_ids}
+        with self._reading() as connection:
+            for event_id, queue in connection.execute(pairs):
+                queues[event_id].add(queue)
+        return {event_id: frozenset(names) for event_id, names in queues.items()}
+
+    def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
+        now_ms = self.now_ms()
+        rows = [(now_ms, look_again_at[sequence], sequence) for sequence in sequences]
+        with self.database.write() as connection:
+            connection.executemany(
+                "UPDATE outbox SET published_at = coalesce(published_at, ?), look_again_at = ?, "
+                "publications = publications + 1 WHERE sequence = ?",
+                rows,
+            )
+
+    def mark_finished(self, sequences: Sequence[int]) -> None:
+        now_ms = self.now_ms()
+        with self.database.write() as connection:
+            connection.executemany(
+                "UPDATE outbox SET finished_at = ? WHERE sequence = ?", [(now_ms, sequence) for sequence in sequences]
+            )
+
+    def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
+        table = schema.stages
+        query = _open_stages().where(table.c.watermark_at <= self.now_ms()).order_by(table.c.watermark_at).limit(limit)
+        return [_stage(row) for row in self._rows(query)]
+
+    def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:
+        table = schema.stages
+        query = _open_stages().order_by(table.c.job_id, table.c.stage).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(table.c.job_id, table.c.stage) > tuple_(*after))
+        return [_stage(row) for row in self._rows(query)]
+
+    def ping(self) -> None:
+        self._rows(select(text("1")))
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self.database.close()
+
+    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with self._reading() as connection:
+            return connection.execute(query).all()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (OperationalError, sqlite3.OperationalError) as error:
+            raise StoreUnavailable(f"the database {self.database.path} cannot be read: {error}") from error
+
+
+def _open_stages() -> Select[Any]:
+    table = schema.stages
+    return select(table).where(and_(table.c.completed_at.is_(None), table.c.closed_at.is_(None)))
+
+
+def _outbox_query() -> Select[Any]:
+    return select(schema.outbox).order_by(schema.outbox.c.sequence)
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(**{**row._mapping, "status": JobStatus(row.status)})
+
+
+def _stage(row: Row[Any]) -> StageStatus:
+    completion = None
+    if row.completion is not None:
+        completion = Completion(stage=row.stage, **json.loads(row.completion))
+    return StageStatus(
+        job_id=row.job_id,
+        stage=row.stage,
+        expected=row.expected,
+        done=row.done,
+        failed=row.failed,
+        late=row.late,
+        watermark_at=row.watermark_at,
+        completion=completion,
+        done_weight=row.done_weight,
+        progress=row.progress,
+        completed_at=row.completed_at,
+        closed_at=row.closed_at,
+    )
+
+
+def _asset(row: Row[Any]) -> AssetRecord:
+    return AssetRecord(
+        asset_id=row.asset_id,
+        state=AssetState(row.state),
+        weight=row.weight,
+        late=bool(row.late),
+        attempts=row.attempts,
+        result=None if row.result is None else json.loads(row.result),
+        error=row.error,
+        recorded_at=row.recorded_at,
+    )
+
+
+def _outbox(row: Row[Any]) -> OutboxRow:
+    return OutboxRow(
+        sequence=row.sequence,
+        event_id=row.event_id,
+        job_id=row.job_id,
+        topic=row.topic,
+        queue=row.queue,
+        is_replay=row.is_replay,
+        body=row.body,
+        created_at=row.created_at,
+        published_at=row.published_at,
+        finished_at=row.finished_at,
+        publications=row.publications,
+    )

@@ -1,0 +1,3 @@
+SELECT queue, event_id
+FROM inbox
+WHERE event_id IN (SELECT value FROM json_each(?))

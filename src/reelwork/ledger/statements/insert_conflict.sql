@@ -1,0 +1,2 @@
+INSERT INTO announcement_conflicts (job_id, stage, expected, announced, recorded_at)
+VALUES (?, ?, ?, ?, ?)

@@ -1,0 +1,2 @@
+INSERT INTO dead_letters (job_id, queue, topic, event_id, body, error, attempts, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)

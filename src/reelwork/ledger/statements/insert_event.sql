@@ -1,0 +1,2 @@
+INSERT INTO outbox (event_id, job_id, topic, queue, is_replay, body, created_at, published_at, finished_at, publications)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

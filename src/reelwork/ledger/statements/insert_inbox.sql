@@ -1,0 +1,2 @@
+INSERT INTO inbox (queue, event_id, consumed_at)
+VALUES (?, ?, ?)

@@ -1,0 +1,3 @@
+UPDATE dead_letters
+SET replayed_at = ?
+WHERE dead_letter_id = ?

@@ -1,0 +1,163 @@
+"""What is asked of the ledger: a `Work` is everything that one step changes, recorded all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from reelwork.errors import InvalidWork
+from reelwork.ledger.records import AssetState, JobStatus
+from reelwork.ledger.rules import CompletionPolicy
+
+RESULT_BYTES_MAX = 4096
+ASSET_ID_CHARACTERS_MAX = 256
+ASSETS_PER_WORK_MAX = 100_000
+ERROR_CHARACTERS_MAX = 2_000
+
+
+class Publishable(Protocol):
+    """An event as the ledger needs it: `reelwork.events.Event` is one."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def identity(self) -> object: ...
+    def body(self) -> str: ...
+
+
+class AssetOutcome(NamedTuple):
+    """What became of one asset. Its events go out only if this very work makes it done."""
+
+    asset_id: str
+    state: AssetState = AssetState.DONE
+    weight: int = 1
+    result: Mapping[str, Any] | None = None
+    error: str | None = None
+    events: Sequence[Publishable] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageUpdate:
+    """News of one stage.
+
+    expected: an announcement. started: ids about to be tried again, each tried once more. expire: the watermark may
+    complete it. postpone: it is being worked on, so its watermark moves, `postpone_max_ms` after its birth at most.
+    """
+
+    job_id: str
+    stage: str
+    topic: str
+    policy: CompletionPolicy
+    expected: int | None = None
+    outcomes: Sequence[AssetOutcome] = ()
+    started: Sequence[str] = ()
+    expire: bool = False
+    postpone: bool = False
+    postpone_max_ms: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.job_id, self.stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    job_id: str
+    pipeline: str
+    input_path: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMove:
+    """A compare-and-set of a job: refused, with the whole work, unless the job is in one of `allowed` (and in `phase_was`).
+
+    Without `to` the status stays (a change of phase). `lenient` drops only the move where it is refused.
+    """
+
+    job_id: str
+    allowed: frozenset[JobStatus]
+    to: JobStatus | None = None
+    phase: str | None = None
+    phase_was: str | None = None
+    output_path: str | None = None
+    error_message: str | None = None
+    lenient: bool = False
+
+
+class Inbox(NamedTuple):
+    """`queue` has consumed the event; a second work with the same pair is dropped whole, but for its acknowledgement."""
+
+    queue: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDeadLetter:
+    job_id: str
+    queue: str
+    topic: str
+    event_id: str
+    body: str
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One step, all or nothing. `receipts` acknowledge deliveries of a broker that lives in the ledger's database.
+
+    at_ms: when it happened, epoch ms; default is the ledger's clock at the commit.
+    """
+
+    new_job: NewJob | None = None
+    moves: Sequence[JobMove] = ()
+    stages: Sequence[StageUpdate] = ()
+    events: Sequence[Publishable] = ()
+    inbox: Inbox | None = None
+    dead_letters: Sequence[NewDeadLetter] = ()
+    replay: int | None = None
+    receipts: Sequence[object] = ()
+    at_ms: int | None = None
+
+    def validate(self) -> None:
+        """Raises InvalidWork for what the ledger must refuse, before the work joins a group."""
+        for update in self.stages:
+            _validate_stage(update)
+        for letter in self.dead_letters:
+            if not letter.error:
+                raise InvalidWork("a dead letter needs the error that made it one")
+
+
+def encode_result(result: Mapping[str, Any] | None) -> str | None:
+    return None if result is None else json.dumps(result, separators=(",", ":"), allow_nan=False)
+
+
+def _validate_stage(update: StageUpdate) -> None:
+    name = f"stage {update.stage!r} of job {update.job_id!r}"
+    if not update.job_id or not update.stage:
+        raise InvalidWork("a stage update needs a job id and a stage name")
+    if update.expected is not None and (update.expected < 0 or isinstance(update.expected, bool)):
+        raise InvalidWork(f"{name}: announced {update.expected} assets; the count must be zero or more")
+    if len(update.outcomes) > ASSETS_PER_WORK_MAX:
+        raise InvalidWork(f"{name}: {len(update.outcomes)} assets in one work; send at most {ASSETS_PER_WORK_MAX}")
+    for outcome in update.outcomes:
+        if not outcome.asset_id or len(outcome.asset_id) > ASSET_ID_CHARACTERS_MAX:
+            raise InvalidWork(f"{name}: an asset id must have 1 to {ASSET_ID_CHARACTERS_MAX} characters")
+        if outcome.weight < 0:
+            raise InvalidWork(f"{name}: asset {outcome.asset_id!r} has a negative weight")
+        if outcome.result is not None:
+            try:
+                size = len(encode_result(outcome.result) or "")
+            except (TypeError, ValueError) as error:
+                raise InvalidWork(f"{name}: the result of asset {outcome.asset_id!r} is not JSON: {error}") from error
+            if size > RESULT_BYTES_MAX:
+                raise InvalidWork(
+                    f"{name}: the result of asset {outcome.asset_id!r} has {size} bytes, {RESULT_BYTES_MAX} at most; "
+                    "put it into the object store and record its key"
+                )

@@ -1,0 +1,153 @@
+"""Decode any frames of a video as a plain decode of the whole file would give them, bit for bit, starting near them.
+
+A frame that the decoder lost, damaged or predicted from a lost one is never yielded: that is an error, not a picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av import VideoFrame
+from av.video.stream import VideoStream
+
+from reelwork.errors import UndecodableFrames
+from reelwork.media.frame import Frame, PictureConverter
+from reelwork.media.frame_index import FrameIndex
+from reelwork.media.packet_reader import PacketReader, Packets
+
+EARLIER_KEYFRAMES_TRIED = 3
+
+
+def decode_frames(path: Path, index: FrameIndex, wanted: range) -> Iterator[Frame]:
+    """Yield the wanted source frames in order, holding no more pictures than the decoder itself does.
+
+    UndecodableFrames when a wanted frame does not come out whole; some frames before it may have been yielded.
+    """
+    if not wanted:
+        return
+    if wanted.step < 1 or wanted[0] < 0 or wanted[-1] >= len(index):
+        raise ValueError(f"wanted must be a forward range within the {len(index)} frames of the video, not {wanted}")
+    converter = PictureConverter()
+    with PacketReader(path, index) as reader:
+        for run in _runs(index, wanted):
+            for number, decoded in _decode_run(reader, index, run):
+                yield Frame(decoded, number, index.seconds(number), converter)
+
+
+def _runs(index: FrameIndex, wanted: range) -> Iterator[range]:
+    """Cut the wanted frames where whole groups of pictures between two of them need not be decoded."""
+    groups = np.searchsorted(index.keyframes, np.arange(wanted.start, wanted.stop, wanted.step), side="right")
+    start = 0
+    for stop in [*(np.flatnonzero(np.diff(groups) > 1) + 1).tolist(), len(wanted)]:
+        yield wanted[start:stop]
+        start = stop
+
+
+class _DamageError(Exception):
+    """The decoder lost or damaged a frame; all that was not settled before it is lost up to the next keyframe."""
+
+    def __init__(self, frame_index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.frame_index = frame_index
+
+
+def _decode_run(reader: PacketReader, index: FrameIndex, run: range) -> Iterator[tuple[int, VideoFrame]]:
+    """Decode on behind damage that touches no wanted frame; start earlier where a keyframe alone did not suffice."""
+    keyframe, starts_tried = index.keyframe_before(run[0]), 1
+    while run:
+        try:
+            for number, decoded in _decode_from(reader, index, keyframe, run):
+                yield number, decoded
+                run = run[1:]
+        except _DamageError as damage:
+            next_keyframe = int(np.searchsorted(index.keyframes, damage.frame_index, side="right"))
+            behind = int(index.keyframes[next_keyframe]) if next_keyframe < len(index.keyframes) else len(index)
+            is_start = damage.frame_index == index.keyframes[keyframe]
+            if run[0] >= behind:
+                keyframe, starts_tried = index.keyframe_before(run[0]), 1
+            elif is_start and keyframe > 0 and starts_tried <= EARLIER_KEYFRAMES_TRIED:
+                keyframe, starts_tried = keyframe - 1, starts_tried + 1
+            else:
+                lost = [number for number in run if number < behind]
+                raise UndecodableFrames(f"{_named(lost)} cannot be decoded: {damage}") from damage
+
+
+def _decode_from(
+    reader: PacketReader, index: FrameIndex, keyframe: int, run: range
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Decode from a keyframe on and yield the frames of the run; _DamageError at the first frame that is not whole.
+
+    A frame that is presented before one it may be predicted from waits until that one has come out whole.
+    """
+    stream, packets = reader.packets_from(keyframe)
+    number = int(index.keyframes[keyframe])
+    may_begin_later = stream.codec_context.name == "h264"
+    settled_by: dict[int, int] = {}
+    waiting: deque[tuple[int, VideoFrame, int]] = deque()
+    for frame in _decoded(stream, packets, index, number, run[-1], settled_by):
+        pts = frame.pts
+        if pts is None or pts < index.pts.item(number):
+            continue  # a leading picture of the keyframe: it belongs to the group before
+        if may_begin_later:
+            # After a seek to a gradual refresh the H.264 decoder holds frames back until the picture is whole again.
+            begins_at = int(np.searchsorted(index.pts, pts))
+            number = begins_at if begins_at <= run[0] else number
+            may_begin_later = False
+        if pts != index.pts.item(number):
+            raise _DamageError(number, "the decoder gave no picture for it")
+        if frame.is_corrupt:
+            raise _DamageError(number, f"the picture of frame {number} is damaged")
+        settled = settled_by.pop(pts, pts)
+        if number in run:
+            waiting.append((number, frame, settled))
+        while waiting and waiting[0][2] <= pts:
+            ready, decoded, _ = waiting.popleft()
+            yield ready, decoded
+        number += 1
+        if number == len(index):
+            break
+    if number <= run[-1] or waiting:
+        raise _DamageError(number - 1 if waiting else number, "the decoder gave no picture for it")
+
+
+def _decoded(
+    stream: VideoStream, packets: Packets, index: FrameIndex, first: int, last: int, settled_by: dict[int, int]
+) -> Iterator[VideoFrame]:
+    """All that the decoder gives for the frames from `first` to `last`, and leading pictures.
+
+    No packet is decoded behind the last one that these frames need: damage there belongs to another range.
+    `settled_by` receives, for each frame, the latest frame presented that was decoded before it.
+    """
+    first_pts, last_pts, latest_pts = index.pts.item(first), index.pts.item(last), index.pts.item(first)
+    undecoded = last + 1 - first
+    for packet in packets:
+        pts = packet.pts
+        if pts is None or not packet.size:
+            continue
+        try:
+            frames = packet.decode()
+        except MemoryError:
+            raise
+        except av.FFmpegError as error:
+            if pts >= first_pts:
+                number = int(np.searchsorted(index.pts, pts))
+                raise _DamageError(number, f"the data of frame {number} is damaged ({error.strerror})") from error
+            continue
+        if pts >= first_pts and not packet.is_discard:
+            latest_pts = max(latest_pts, pts)
+            settled_by[pts] = latest_pts
+            undecoded -= pts <= last_pts
+        yield from frames
+        if not undecoded:
+            break
+    yield from stream.decode(None)
+
+
+def _named(frames: list[int]) -> str:
+    if len(frames) == 1:
+        return f"frame {frames[0]}"
+    return f"{len(frames)} frames from {frames[0]} to {frames[-1]}"

@@ -1,0 +1,102 @@
+"""Every setting of Reelwork in one place, read from the environment. Nothing else reads environment variables for itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from reelwork.errors import ConfigurationError
+
+DEFAULT_COMPLETION_THRESHOLD_PERCENTAGE = Decimal(90)
+DEFAULT_WATERMARK_TTL_SECONDS = 900
+DEFAULT_DATA_DIR = Path("reelwork-data")
+
+
+def clamp_percentage(value: object) -> Decimal:
+    """A percentage as an exact decimal, clamped to [0, 100]. Raises ValueError for what is not a finite number."""
+    try:
+        percentage = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a percentage; give a number from 0 to 100") from None
+    if not percentage.is_finite():
+        raise ValueError(f"{value!r} is not a percentage; give a number from 0 to 100")
+    return min(max(percentage, Decimal(0)), Decimal(100))
+
+
+Percentage = Annotated[Decimal, BeforeValidator(clamp_percentage)]
+
+
+class Config(BaseSettings):
+    """Settings by the names of their environment variables; `infra/pvm/.env.example` holds them all with their defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="", frozen=True, extra="ignore")
+
+    COMPLETION_THRESHOLD_PERCENTAGE: Percentage = Field(
+        DEFAULT_COMPLETION_THRESHOLD_PERCENTAGE,
+        description="Percent of announced assets at which a stage may complete; clamped to [0, 100].",
+    )
+    WATERMARK_TTL_SECONDS: float = Field(
+        DEFAULT_WATERMARK_TTL_SECONDS,
+        ge=0,
+        description="Seconds without news after which an open stage completes with what it has.",
+    )
+    REELWORK_DATA_DIR: Path = Field(DEFAULT_DATA_DIR, description="Folder of the embedded database and objects.")
+    REELWORK_DATABASE_URL: str | None = Field(
+        None, description="State of record; default sqlite:///<data folder>/reelwork.db."
+    )
+    REELWORK_BROKER_URL: str = Field("sql:", description="Message broker; sql: is the ledger's own database.")
+    REELWORK_OBJECTS_URL: str | None = Field(None, description="Object store; default file://<data folder>/objects.")
+    REELWORK_MODELS_DIR: Path | None = Field(
+        None, description="Folder of model weights; default: reelwork/models in the user's cache folder."
+    )
+    REELWORK_API_TOKEN: SecretStr | None = Field(
+        None, description="Bearer token of the API; must be set to listen beyond loopback."
+    )
+    REELWORK_API_URL: str = Field("http://127.0.0.1:8000", description="Server that the command line talks to.")
+    REELWORK_MAX_UPLOAD_BYTES: int = Field(8 * 1024**3, ge=1, description="Largest accepted upload, in bytes (8 GiB).")
+    REELWORK_WATERMARK_MAX_SECONDS: float = Field(
+        86_400, gt=0, description="Longest time that queued or running work can hold a due watermark back."
+    )
+    REELWORK_SETTLE_SECONDS: float = Field(
+        30, ge=0, description="How long the conductor waits for the rest of a partly completed stage."
+    )
+    REELWORK_SWEEP_SECONDS: float = Field(5, gt=0, description="Time between two sweeps.")
+    REELWORK_REPUBLISH_AFTER_SECONDS: float = Field(
+        300, gt=0, description="Age at which an unconsumed event is published again; doubles each time."
+    )
+    REELWORK_LEASE_SECONDS: float = Field(
+        30, gt=0, description="A delivery not extended for so long goes to another worker."
+    )
+    REELWORK_HANDLER_TIMEOUT_SECONDS: float = Field(
+        1_800, gt=0, description="Longest run of one handler on one asset; its worker process is then replaced."
+    )
+    REELWORK_DRAIN_SECONDS: float = Field(
+        30, ge=0, description="After SIGTERM, how long running handlers may take to finish."
+    )
+    REELWORK_LOG_LEVEL: str = Field("info", description="debug, info, warning or error.")
+
+    @property
+    def database_url(self) -> str:
+        return self.REELWORK_DATABASE_URL or f"sqlite:///{self.REELWORK_DATA_DIR.absolute()}/reelwork.db"
+
+    @property
+    def objects_url(self) -> str:
+        return self.REELWORK_OBJECTS_URL or f"file://{self.REELWORK_DATA_DIR.absolute()}/objects"
+
+    def prepare_data_dir(self) -> None:
+        """Makes the data folder. Raises ConfigurationError where it cannot be written."""
+        folder = self.REELWORK_DATA_DIR.absolute()
+        probe = folder / ".writable"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write to the data folder {folder}: {error.strerror or error}. "
+                "Choose another with --data DIR or REELWORK_DATA_DIR, or mend its permissions."
+            ) from error
