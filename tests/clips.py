@@ -1,8 +1,11 @@
-"""Tiny real videos, made with PyAV, for everyone's tests. Each frame shows its own number as bright and dark blocks."""
+"""Tiny real videos, made with PyAV, for everyone's tests. Each frame shows its own number as bright and dark blocks.
+
+`write_clip` makes a sound one; SOUND_CLIPS are the kinds that a reader of video must get right; the rest is broken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +30,7 @@ def write_clip(
     rate: int = 25,
     codec: str = "libx264",
     options: Mapping[str, str] | None = None,
+    container_options: Mapping[str, str] | None = None,
     pts: Iterable[int] | None = None,
     audio: bool = False,
 ) -> Path:
@@ -34,7 +38,7 @@ def write_clip(
     width, height = size
     times = list(pts) if pts is not None else list(range(frames))
     time_base = Fraction(1, 1000) if pts is not None else Fraction(1, rate)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=dict(container_options or {})) as container:
         video = container.add_stream(
             codec, rate=rate, options=_encoder_options(codec, keyframe_interval, bframes, options)
         )
@@ -94,3 +98,151 @@ def shown_number(gray: npt.NDArray[np.uint8]) -> int:
         y, x = row * block_height + block_height // 2, column * block_width + block_width // 2
         number |= int(gray[y, x] > (DARK + BRIGHT) // 2) << bit
     return number
+
+
+def open_gop_clip(path: Path, codec: str = "libx264") -> Path:
+    """Frames shown before a keyframe and decoded after it refer to the group of pictures before it."""
+    if codec == "libx265":
+        parameters = "log-level=none:pools=1:frame-threads=1:scenecut=0:open-gop=1:keyint=10:min-keyint=10"
+        return write_clip(path, codec=codec, bframes=3, options={"x265-params": parameters})
+    return write_clip(path, codec=codec, bframes=3, options={"preset": "medium", "x264-params": "open-gop=1:b-adapt=0"})
+
+
+def variable_rate_clip(path: Path) -> Path:
+    gaps = np.random.default_rng(1).integers(5, 200, 30)
+    return write_clip(path, bframes=2, pts=np.cumsum(gaps).tolist())
+
+
+def gradual_refresh_clip(path: Path) -> Path:
+    """No keyframe stands alone but the first: a column of intra blocks wanders over the picture instead."""
+    return write_clip(path, frames=40, options={"x264-params": "intra-refresh=1"})
+
+
+def edited_clip(path: Path, *, first: int = 15, codec: str = "libx264") -> Path:
+    """An MP4 whose edit list begins the show at frame `first`, inside a group of pictures."""
+    whole = write_clip(path.with_stem("whole"), bframes=2, codec=codec)
+    return remux(whole, path, shift=-first)
+
+
+def beginning_in_open_gop_clip(path: Path) -> Path:
+    """Cut from a longer video at a keyframe whose leading pictures lost what they refer to."""
+    return remux(open_gop_clip(path.with_stem("whole")), path, first_keyframe=1)
+
+
+def hidden_frame_clip(path: Path) -> Path:
+    """VP8 in which frame 5 is decoded and never shown."""
+    whole = write_clip(path.with_stem("whole"), codec="libvpx", options={"auto-alt-ref": "0", "lag-in-frames": "0"})
+    data = bytearray(whole.read_bytes())
+    data[packet_places(whole)[5][0]] &= ~0x10
+    path.write_bytes(data)
+    return path
+
+
+SOUND_CLIPS: dict[str, Callable[[Path], Path]] = {
+    "plain.mp4": write_clip,
+    "sound.mp4": lambda path: write_clip(path, bframes=2, audio=True),
+    "bframes.mp4": lambda path: write_clip(path, bframes=3, options={"b-pyramid": "normal", "preset": "fast"}),
+    "bframes.mkv": lambda path: write_clip(path, bframes=3),
+    "bframes.ts": lambda path: write_clip(path, bframes=2),
+    "fragments.mp4": lambda path: write_clip(
+        path, bframes=2, container_options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    ),
+    "one-frame.mp4": lambda path: write_clip(path, frames=1),
+    "one-keyframe.mp4": lambda path: write_clip(path, bframes=2, keyframe_interval=1000),
+    "all-keyframes.mp4": lambda path: write_clip(path, frames=12, keyframe_interval=1),
+    "variable-rate.mp4": variable_rate_clip,
+    "variable-rate.mkv": variable_rate_clip,
+    "open-gop.mp4": open_gop_clip,
+    "open-gop.mkv": open_gop_clip,
+    "open-gop.ts": open_gop_clip,
+    "open-gop-hevc.mp4": lambda path: open_gop_clip(path, "libx265"),
+    "late-start.mp4": lambda path: write_clip(path, bframes=2, pts=[5000 + 40 * number for number in range(30)]),
+    "late-start.ts": lambda path: write_clip(path, bframes=2, pts=[5000 + 40 * number for number in range(30)]),
+    "edited.mp4": edited_clip,
+    "edited-at-keyframe.mp4": lambda path: edited_clip(path, first=10),
+    "edited-hevc.mp4": lambda path: edited_clip(path, codec="libx265"),
+    "begins-in-open-gop.ts": beginning_in_open_gop_clip,
+    "begins-in-open-gop.mp4": beginning_in_open_gop_clip,
+    "begins-in-open-gop.mkv": beginning_in_open_gop_clip,
+    "gradual-refresh.mp4": gradual_refresh_clip,
+    "hevc.mp4": lambda path: write_clip(path, codec="libx265", bframes=3),
+    "mpeg4.avi": lambda path: write_clip(path, codec="mpeg4"),
+    "mpeg2.ts": lambda path: write_clip(path, codec="mpeg2video", bframes=2),
+    "mpeg2.mpg": lambda path: write_clip(path, codec="mpeg2video", bframes=2),
+    "vp9.webm": lambda path: write_clip(path, codec="libvpx-vp9", options={"deadline": "realtime"}),
+    "hidden-frame.webm": hidden_frame_clip,
+}
+
+
+def remux(source: Path, path: Path, *, shift: int = 0, first_keyframe: int = 0) -> Path:
+    """Copy the video's packets, moved by `shift` frames in time, from one of its keyframes on."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as made:
+        stream = given.streams.video[0]
+        assert stream.time_base is not None
+        assert stream.average_rate is not None
+        ticks = round(shift / stream.average_rate / stream.time_base)
+        copy = made.add_stream_from_template(stream)
+        keyframes_seen = 0
+        for packet in given.demux(stream):
+            keyframes_seen += packet.is_keyframe
+            if packet.size and keyframes_seen > first_keyframe:
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                packet.stream = copy
+                made.mux(packet)
+    return path
+
+
+def packet_places(path: Path) -> list[tuple[int, int]]:
+    """Position and size in the file of each frame's packet, in the order in which frames are shown."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        return [(packet.pos, packet.size) for packet in sorted(packets, key=lambda packet: packet.pts)]
+
+
+def damage(source: Path, path: Path, frames: Collection[int], *, seed: int = 0) -> Path:
+    """Replace the data of some frames by noise; the container stays whole."""
+    data, noise = bytearray(source.read_bytes()), np.random.default_rng(seed)
+    for number, (position, size) in enumerate(packet_places(source)):
+        if number in frames:
+            data[position : position + size] = noise.bytes(size)
+    path.write_bytes(data)
+    return path
+
+
+def truncate(source: Path, path: Path, *, share: float = 0.6) -> Path:
+    data = source.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def signature_only(path: Path) -> Path:
+    """An `ftyp` box and nothing else."""
+    path.write_bytes(b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp42")
+    return path
+
+
+def sound_only(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        _write_silence(container, sound, seconds=0.2)
+    return path
+
+
+def without_frames(path: Path) -> Path:
+    """A video stream that is announced and has no frame."""
+    with av.open(str(path), "w", options={"movflags": "empty_moov+frag_keyframe"}) as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    return path
+
+
+def header_bomb(path: Path, frames: int) -> Path:
+    """A few hundred bytes whose tables claim any number of frames, all in one chunk."""
+    data = write_clip(path.with_stem("whole"), frames=1).read_bytes()
+    count = frames.to_bytes(4, "big")
+    for box, offset in ((b"stsz", 12), (b"stts", 12), (b"stsc", 16)):
+        at = data.index(box) + offset
+        data = data[:at] + count + data[at + 4 :]
+    path.write_bytes(data)
+    return path

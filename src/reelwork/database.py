@@ -1,4 +1,5 @@
-"""The embedded SQLite database as both the ledger and the SQL broker see it: one file, short write transactions, wake-ups.
+"""The embedded SQLite database as both the ledger and the SQL broker see it: one file, short write transactions,
+wake-ups.
 
 Writers queue up on a file lock before `BEGIN IMMEDIATE`: a blocking lock is fair and wakes at once, where SQLite's busy
 handler sleeps and retries. Processes wake each other with a datagram, never by polling hard.
@@ -119,8 +120,8 @@ class Database:
 class Doorbell:
     """Tells every process with this database open that a commit has left something to do.
 
-    Listeners bind a datagram socket in a folder named after the database; ringing sends a byte to each. A lost ring costs
-    one polling interval, never a message.
+    Listeners bind a datagram socket in a folder named after the database; ringing sends a byte to each. A lost ring
+    costs one polling interval, never a message.
     """
 
     def __init__(self, database: Path) -> None:

@@ -1,4 +1,7 @@
-"""Every setting of Reelwork in one place, read from the environment. Nothing else reads environment variables for itself."""
+"""Every setting of Reelwork in one place, read from the environment.
+
+Nothing else reads environment variables for itself.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ Percentage = Annotated[Decimal, BeforeValidator(clamp_percentage)]
 
 
 class Config(BaseSettings):
-    """Settings by the names of their environment variables; `infra/pvm/.env.example` holds them all with their defaults."""
+    """Settings by the names of their environment variables; `infra/pvm/.env.example` holds them all with their
+    defaults.
+    """
 
     model_config = SettingsConfigDict(env_prefix="", frozen=True, extra="ignore")
 

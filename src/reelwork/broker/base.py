@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 DELIVERIES_MAX: Final = 100
@@ -56,7 +56,8 @@ class Delivery(ABC):
     message: Message
     deliveries: int
     attempts: int
-    receipt: object | None = field(default=None)
+    lease_seconds: float = DEFAULT_LEASE_SECONDS
+    receipt: object | None = None
 
     @property
     def is_suspect(self) -> bool:

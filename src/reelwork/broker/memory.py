@@ -1,4 +1,5 @@
-"""A broker in memory, deterministic: for tests, simulation, and whoever wants to see how little the ledger trusts a broker.
+"""A broker in memory, deterministic: for tests, simulation, and whoever wants to see how little the ledger trusts a
+broker.
 
 With faults it loses, doubles, delays and reorders what is published, by the dice of one seeded random.
 """
@@ -102,6 +103,7 @@ class MemoryBroker(Broker):
             message=entry.message,
             deliveries=entry.deliveries,
             attempts=entry.attempts,
+            lease_seconds=self._lease_seconds,
             broker=self,
             entry=entry,
             lease=entry.lease,

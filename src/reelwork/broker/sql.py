@@ -1,4 +1,5 @@
-"""The default broker: queues in the ledger's own database. Publishing and acknowledging ride in the ledger's transaction,
+"""The default broker: queues in the ledger's own database. Publishing and acknowledging ride in the ledger's
+transaction,
 so nothing can be lost between the two. Taking a message is one `UPDATE ... RETURNING`; a lease is a time of visibility.
 """
 
@@ -52,9 +53,8 @@ class Routable(Protocol):
 class SqlCourier:
     """The side of the broker that works inside the ledger's transactions."""
 
-    def __init__(self, doorbell: Doorbell) -> None:
+    def __init__(self) -> None:
         self.topology = Topology({})
-        self._doorbell = doorbell
 
     def publish(self, connection: Any, messages: Sequence[Routable], now_ms: int) -> None:
         rows = [
@@ -66,9 +66,6 @@ class SqlCourier:
 
     def acknowledge(self, connection: Any, receipts: Sequence[object]) -> None:
         connection.executemany(statement("acknowledge"), receipts)
-
-    def committed(self) -> None:
-        self._doorbell.ring()
 
 
 class SqlBroker(Broker):
@@ -92,7 +89,7 @@ class SqlBroker(Broker):
         self._claims = 0
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reelwork-sql-broker")
         self._bell = _Bell(database.doorbell)
-        self.courier = SqlCourier(database.doorbell)
+        self.courier = SqlCourier()
 
     async def declare(self, topology: Topology) -> None:
         await super().declare(topology)
@@ -148,6 +145,7 @@ class SqlBroker(Broker):
             message=message,
             deliveries=deliveries,
             attempts=attempts,
+            lease_seconds=self.lease_seconds,
             receipt=Receipt(message_id, lease),
             broker=self,
         )
@@ -181,6 +179,9 @@ class SqlBroker(Broker):
     def visible_after(self, seconds: float) -> int:
         return self._now_ms() + round(seconds * 1000)
 
+    def ring(self) -> None:
+        self._database.doorbell.ring()
+
     @property
     def lease_seconds(self) -> float:
         return self._lease_ms / 1000
@@ -209,7 +210,7 @@ class SqlDelivery(Delivery):
 
     async def release(self) -> None:
         await self.broker.settle("release", self.receipt, self.broker.visible_after(0))
-        self.broker.courier.committed()
+        self.broker.ring()
 
     async def extend(self) -> bool:
         return await self.broker.settle("extend", self.receipt, self.broker.visible_after(self.broker.lease_seconds))

@@ -1,7 +1,8 @@
-"""The ledger: the one way in (`commit`), group commit, and what can be read. Stores supply the transaction and the reads.
+"""The ledger: the one way in (`commit`), group commit, and what can be read. Stores supply the transaction and the
+reads.
 
-Group commit: whoever gets the writer's place commits everything that became ready meanwhile, in one transaction. A group
-that fails is retried one work at a time, so that only the culprit's caller sees the error.
+Group commit: whoever gets the writer's place commits everything that became ready meanwhile, in one transaction. A
+group that fails is retried one work at a time, so that only the culprit's caller sees the error.
 """
 
 from __future__ import annotations
@@ -55,7 +56,6 @@ class Courier(Protocol):
 
     def publish(self, connection: object, messages: Sequence[OutgoingMessage], now_ms: int) -> None: ...
     def acknowledge(self, connection: object, receipts: Sequence[object]) -> None: ...
-    def committed(self) -> None: ...
 
 
 class _Ticket:
@@ -171,7 +171,10 @@ class Ledger(ABC):
     def assets(
         self, job_id: str, stage: str, *, states: Sequence[AssetState] = (), include_late: bool = True
     ) -> Iterator[AssetRecord]:
-        """The assets of a stage in the order of their ids, read in pages. Without the late ones every merge is the same."""
+        """The assets of a stage in the order of their ids, read in pages.
+
+        Without the late ones every merge is the same.
+        """
 
     @abstractmethod
     def conflicts(self, job_id: str) -> list[AnnouncementConflict]: ...
@@ -211,6 +214,13 @@ class Ledger(ABC):
     @abstractmethod
     def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:
         """Open stages in the order of (job id, stage), for re-evaluation."""
+
+    @abstractmethod
+    def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:
+        """Jobs that are over, and whose leftover objects nobody has removed yet."""
+
+    @abstractmethod
+    def mark_swept(self, job_id: str) -> None: ...
 
     @abstractmethod
     def ping(self) -> None:

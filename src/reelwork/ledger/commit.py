@@ -104,7 +104,10 @@ class _Group:
 
 
 def apply_group(transaction: Transaction, works: Sequence[Work], now_ms: int) -> list[list[Completion] | ReelworkError]:
-    """Applies the works in order and writes what they changed. One result a work: its completions, or why it was refused."""
+    """Applies the works in order and writes what they changed.
+
+    One result a work: its completions, or why it was refused.
+    """
     group = _Group(transaction, now_ms)
     _load(group, works)
     results: list[list[Completion] | ReelworkError] = []

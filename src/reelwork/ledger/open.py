@@ -16,7 +16,8 @@ from reelwork.ledger.sql import SqlLedger
 def open_ledger(url: str, *, clock: Clock = time.time) -> SqlLedger:
     """The ledger at `sqlite:///path`, made or migrated where needed. `clock` gives epoch seconds.
 
-    Raises ConfigurationError when the URL is not supported, the file cannot be opened, or it comes from a newer Reelwork.
+    Raises ConfigurationError when the URL is not supported, the file cannot be opened, or it comes from a newer
+    Reelwork.
     """
     database = Database(sqlite_path(url))
     try:
@@ -43,7 +44,7 @@ def _revision(path: Path) -> str | None:
 
 
 def _migrate(path: Path) -> None:
-    from alembic import command  # noqa: PLC0415  (half a second of imports that only an upgrade needs)
+    from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
     from sqlalchemy import create_engine

@@ -1,4 +1,6 @@
-"""`JobProgressManager`: the thin face of the ledger for whoever counts assets and wants to hear once that a stage is done."""
+"""`JobProgressManager`: the thin face of the ledger for whoever counts assets and wants to hear once that a stage is
+done.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +65,9 @@ class BaseJobProgressManager:
             job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage), expire=True
         )
 
+    def reevaluation(self, job_id: str, stage: str) -> StageUpdate:
+        return StageUpdate(job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage))
+
     def postponement(self, job_id: str, stage: str, *, postpone_max_ms: int) -> StageUpdate:
         return StageUpdate(
             job_id=job_id,
@@ -77,8 +82,8 @@ class BaseJobProgressManager:
 class JobProgressManager(BaseJobProgressManager):
     """Counts assets by identity and says exactly once that a stage is complete.
 
-    The `Completion` comes back to exactly one caller, in whatever process: the one whose news fired it. Its event is in the
-    outbox by then. `clock` gives epoch seconds.
+    The `Completion` comes back to exactly one caller, in whatever process: the one whose news fired it. Its event is
+    in the outbox by then. `clock` gives epoch seconds.
     """
 
     def __init__(

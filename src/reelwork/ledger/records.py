@@ -1,4 +1,7 @@
-"""What the ledger tells: frozen snapshots of jobs, stages, assets, completions and what went wrong. Times are epoch ms."""
+"""What the ledger tells: frozen snapshots of jobs, stages, assets, completions and what went wrong.
+
+Times are epoch ms.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,7 @@ class StageStatus:
     completion: Completion | None
     done_weight: int = 0
     progress: float = 0.0
+    created_at: int = 0
     completed_at: int | None = None
     closed_at: int | None = None
 

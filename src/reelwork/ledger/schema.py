@@ -44,7 +44,9 @@ jobs = Table(
     Column("phase", Text),
     Column("parameters", JSON, nullable=False),
     Column("idempotency_key", Text, unique=True),
+    Column("swept_at", BigInteger),
     Index("jobs_by_birth", "created_at", "job_id"),
+    Index("jobs_unswept", "updated_at", **_where("swept_at IS NULL")),
     Index("jobs_alive", "status", **_where("status IN ('pending', 'running')")),
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, create_engine, or_, select, text, tuple_, union_all
+from sqlalchemy import Connection, Row, Select, and_, create_engine, or_, select, text, tuple_, union_all
 from sqlalchemy.exc import OperationalError
 
 from reelwork.database import Database
@@ -18,6 +18,7 @@ from reelwork.ledger import schema
 from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
 from reelwork.ledger.commit import Transaction
 from reelwork.ledger.records import (
+    TERMINAL,
     AnnouncementConflict,
     AssetRecord,
     AssetState,
@@ -46,8 +47,8 @@ class SqlLedger(Ledger):
         with self.database.write() as connection:
             transaction = SqliteTransaction(connection, self._courier)
             yield transaction
-        if self._courier is not None and transaction.has_published:
-            self._courier.committed()
+        if transaction.has_events:
+            self.database.doorbell.ring()
 
     def attach(self, courier: Courier) -> None:
         self._courier = courier
@@ -160,7 +161,7 @@ class SqlLedger(Ledger):
         pairs = union_all(
             select(schema.inbox.c.event_id, schema.inbox.c.queue).where(schema.inbox.c.event_id.in_(event_ids)),
             select(schema.dead_letters.c.event_id, schema.dead_letters.c.queue).where(
-                schema.dead_letters.c.event_id.in_(event_ids)
+                schema.dead_letters.c.event_id.in_(event_ids), schema.dead_letters.c.replayed_at.is_(None)
             ),
         )
         queues: dict[str, set[str]] = {event_id: set() for event_id in event_ids}
@@ -198,6 +199,20 @@ class SqlLedger(Ledger):
             query = query.where(tuple_(table.c.job_id, table.c.stage) > tuple_(*after))
         return [_stage(row) for row in self._rows(query)]
 
+    def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:
+        table = schema.jobs
+        over = [status.value for status in TERMINAL]
+        query = (
+            select(table)
+            .where(table.c.swept_at.is_(None), table.c.status.in_(over), table.c.updated_at <= ended_before_ms)
+            .limit(limit)
+        )
+        return [_job(row) for row in self._rows(query)]
+
+    def mark_swept(self, job_id: str) -> None:
+        with self.database.write() as connection:
+            connection.execute("UPDATE jobs SET swept_at = ? WHERE job_id = ?", (self.now_ms(), job_id))
+
     def ping(self) -> None:
         self._rows(select(text("1")))
 
@@ -210,7 +225,7 @@ class SqlLedger(Ledger):
             return connection.execute(query).all()
 
     @contextmanager
-    def _reading(self) -> Iterator[Any]:
+    def _reading(self) -> Iterator[Connection]:
         try:
             with self._engine.connect() as connection:
                 yield connection
@@ -228,7 +243,8 @@ def _outbox_query() -> Select[Any]:
 
 
 def _job(row: Row[Any]) -> Job:
-    return Job(**{**row._mapping, "status": JobStatus(row.status)})
+    columns = {name: value for name, value in row._mapping.items() if name != "swept_at"}
+    return Job(**{**columns, "status": JobStatus(row.status)})
 
 
 def _stage(row: Row[Any]) -> StageStatus:
@@ -246,6 +262,7 @@ def _stage(row: Row[Any]) -> StageStatus:
         completion=completion,
         done_weight=row.done_weight,
         progress=row.progress,
+        created_at=row.created_at,
         completed_at=row.completed_at,
         closed_at=row.closed_at,
     )

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger.base import Courier
@@ -22,16 +23,18 @@ def statement(name: str) -> str:
 
 
 class SqliteTransaction:
-    """The primitives of `reelwork.ledger.commit.Transaction` inside one `BEGIN IMMEDIATE`, which locks out all writers."""
+    """The primitives of `reelwork.ledger.commit.Transaction` inside one `BEGIN IMMEDIATE`, which locks out all
+    writers.
+    """
 
     def __init__(self, connection: sqlite3.Connection, courier: Courier | None) -> None:
         self._connection = connection
         self._courier = courier
-        self.has_published = False
+        self.has_events = False
 
     def load_stages(self, keys: Sequence[StageKey]) -> dict[StageKey, Stage]:
         rows = self._connection.execute(statement("load_stages"), (json.dumps(keys),))
-        return {(row[0], row[1]): Stage(*row, is_new=False) for row in rows}
+        return {(row[0], row[1]): _stage(row) for row in rows}
 
     def known_assets(self, key: StageKey, asset_ids: Sequence[str]) -> dict[str, Known]:
         rows = self._connection.execute(statement("known_assets"), (*key, json.dumps(asset_ids)))
@@ -191,7 +194,7 @@ class SqliteTransaction:
         )
         if self._courier is not None and fresh:
             self._courier.publish(self._connection, fresh, now_ms)
-            self.has_published = True
+        self.has_events = bool(fresh)
 
     def _drop_known(self, events: Sequence[OutgoingEvent]) -> list[OutgoingEvent]:
         event_ids = json.dumps([event.event_id for event in events])
@@ -213,3 +216,9 @@ class SqliteTransaction:
 
 def _encode(completion: Completion) -> str:
     return json.dumps({**completion.payload(), "topic": completion.topic}, separators=(",", ":"))
+
+
+def _stage(row: tuple[Any, ...]) -> Stage:
+    stage = Stage(*row)
+    stage.is_new = False
+    return stage

@@ -1,4 +1,5 @@
-"""One stage and what news does to it: announcements, outcomes and time come in, asset rows and at most one completion go out.
+"""One stage and what news does to it: announcements, outcomes and time come in, asset rows and at most one completion
+go out.
 
 Pure: the stores load the row and the known assets before, and write what changed after, in one transaction.
 """

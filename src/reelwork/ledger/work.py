@@ -75,7 +75,8 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobMove:
-    """A compare-and-set of a job: refused, with the whole work, unless the job is in one of `allowed` (and in `phase_was`).
+    """A compare-and-set of a job: refused, with the whole work, unless the job is in one of `allowed` (and in
+    `phase_was`).
 
     Without `to` the status stays (a change of phase). `lenient` drops only the move where it is refused.
     """
@@ -91,7 +92,9 @@ class JobMove:
 
 
 class Inbox(NamedTuple):
-    """`queue` has consumed the event; a second work with the same pair is dropped whole, but for its acknowledgement."""
+    """`queue` has consumed the event; a second work with the same pair is dropped whole, but for its
+    acknowledgement.
+    """
 
     queue: str
     event_id: str

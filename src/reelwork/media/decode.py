@@ -97,7 +97,9 @@ def _decode_from(
             begins_at = int(np.searchsorted(index.pts, pts))
             number = begins_at if begins_at <= run[0] else number
             may_begin_later = False
-        if pts != index.pts.item(number):
+        if number > run[-1]:
+            number = int(np.searchsorted(index.pts, pts))  # only those that earlier frames refer to were decoded
+        elif pts != index.pts.item(number):
             raise _DamageError(number, "the decoder gave no picture for it")
         if frame.is_corrupt:
             raise _DamageError(number, f"the picture of frame {number} is damaged")

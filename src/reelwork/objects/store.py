@@ -24,7 +24,10 @@ CHUNK_BYTES: Final = 1 << 20
 
 
 def open_objects(url: str) -> ObjectStore:
-    """The store at `file:///folder` or `memory://`. Raises ConfigurationError for any other URL or an unusable folder."""
+    """The store at `file:///folder` or `memory://`.
+
+    Raises ConfigurationError for any other URL or an unusable folder.
+    """
     parts = urlsplit(url)
     if parts.scheme == "memory":
         return ObjectStore(MemoryStore(), folder=None)
@@ -80,7 +83,9 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
-        """A file to write an object to in constant memory; the object appears when the block ends well, else not at all."""
+        """A file to write an object to in constant memory; the object appears when the block ends well, else not at
+        all.
+        """
         with tempfile.TemporaryFile(dir=self._folder) as spool:
             yield spool
             spool.seek(0)

@@ -56,7 +56,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(7)
     pictures = []
     for length in SCENE_LENGTHS:
-        blocks = noise.integers(16, 235, (9, 16), dtype=np.uint8)
+        blocks = noise.choice(np.array([16, 235], np.uint8), (9, 16))
         scene = blocks.repeat(20, axis=0).repeat(20, axis=1)
         pictures += [np.roll(scene, 2 * number, axis=1) for number in range(length)]
     path = tmp_path_factory.mktemp("clips") / "scenes.mp4"

@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.Text(), nullable=True),
         sa.Column("parameters", sa.JSON(), nullable=False),
         sa.Column("idempotency_key", sa.Text(), nullable=True),
+        sa.Column("swept_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("job_id"),
         sa.UniqueConstraint("idempotency_key"),
     )
@@ -92,6 +93,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('pending', 'running')"),
     )
     op.create_index("jobs_by_birth", "jobs", ["created_at", "job_id"], unique=False)
+    op.create_index(
+        "jobs_unswept",
+        "jobs",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text("swept_at IS NULL"),
+        postgresql_where=sa.text("swept_at IS NULL"),
+    )
     op.create_table(
         "messages",
         sa.Column(
@@ -228,6 +237,12 @@ def downgrade() -> None:
     op.drop_index("messages_by_queue", table_name="messages")
     op.drop_index("messages_by_job", table_name="messages")
     op.drop_table("messages")
+    op.drop_index(
+        "jobs_unswept",
+        table_name="jobs",
+        sqlite_where=sa.text("swept_at IS NULL"),
+        postgresql_where=sa.text("swept_at IS NULL"),
+    )
     op.drop_index("jobs_by_birth", table_name="jobs")
     op.drop_index(
         "jobs_alive",

@@ -1,0 +1,105 @@
+"""Opens what the settings name: the ledger, the broker and the object store, wired to each other."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from reelwork.broker import Broker, SqlBroker, Topology
+from reelwork.errors import ConfigurationError
+from reelwork.ledger import BaseJobProgressManager, Ledger, open_ledger
+from reelwork.objects import ObjectStore, open_objects
+from reelwork.runtime.conductor import Conductor
+from reelwork.runtime.declaration import Catalogue
+from reelwork.runtime.handling import Handling
+from reelwork.runtime.recorder import Recorder
+from reelwork.runtime.registry import load_catalogue
+from reelwork.runtime.relay import Relay
+from reelwork.runtime.sweeper import Sweeper
+from reelwork.runtime.world import World
+from reelwork.settings import Config
+
+
+@dataclass(slots=True, kw_only=True)
+class Backends:
+    """Everything a process of Reelwork stands on."""
+
+    config: Config
+    catalogue: Catalogue
+    ledger: Ledger
+    broker: Broker
+    objects: ObjectStore
+    stages: BaseJobProgressManager
+    conductor: Conductor
+    recorder: Recorder
+    world: World
+
+    async def close(self) -> None:
+        await self.broker.close()
+        self.ledger.close()
+
+    def relay(self) -> Relay:
+        return Relay(
+            self.ledger,
+            self.broker,
+            world=self.world,
+            republish_after_seconds=self.config.REELWORK_REPUBLISH_AFTER_SECONDS,
+        )
+
+    def sweeper(self, relay: Relay) -> Sweeper:
+        return Sweeper(
+            self.ledger,
+            broker=self.broker,
+            objects=self.objects,
+            catalogue=self.catalogue,
+            stages=self.stages,
+            conductor=self.conductor,
+            relay=relay,
+            recorder=self.recorder,
+            world=self.world,
+            sweep_seconds=self.config.REELWORK_SWEEP_SECONDS,
+            watermark_max_seconds=self.config.REELWORK_WATERMARK_MAX_SECONDS,
+        )
+
+    def handling(self, threads: Executor) -> Handling:
+        return Handling(
+            ledger=self.ledger,
+            objects=self.objects,
+            recorder=self.recorder,
+            catalogue=self.catalogue,
+            stages=self.stages,
+            world=self.world,
+            threads=threads,
+            timeout_seconds=self.config.REELWORK_HANDLER_TIMEOUT_SECONDS,
+            watermark_max_ms=round(self.config.REELWORK_WATERMARK_MAX_SECONDS * 1000),
+        )
+
+
+async def open_backends(
+    config: Config, *, catalogue: Catalogue | None = None, world: World | None = None, lease_owner: str | None = None
+) -> Backends:
+    """Opens everything and declares every queue. Raises ConfigurationError for what cannot be opened."""
+    catalogue = catalogue or load_catalogue()
+    world = world or World()
+    if config.REELWORK_DATABASE_URL is None or config.REELWORK_OBJECTS_URL is None:
+        config.prepare_data_dir()
+    if config.REELWORK_BROKER_URL != "sql:":
+        raise ConfigurationError(f"broker {config.REELWORK_BROKER_URL!r} is not supported yet; use sql:")
+    ledger = open_ledger(config.database_url, clock=world.clock)
+    broker = SqlBroker(
+        ledger.database, clock=world.clock, lease_seconds=config.REELWORK_LEASE_SECONDS, lease_owner=lease_owner
+    )
+    await broker.declare(Topology.of(catalogue.bindings()))
+    ledger.attach(broker.courier)
+    conductor = Conductor(ledger, catalogue, world=world, settle_seconds=config.REELWORK_SETTLE_SECONDS)
+    return Backends(
+        config=config,
+        catalogue=catalogue,
+        ledger=ledger,
+        broker=broker,
+        objects=open_objects(config.objects_url),
+        stages=BaseJobProgressManager(stages=catalogue.stage_rules),
+        conductor=conductor,
+        recorder=Recorder(ledger, world=world, after_completion=conductor.advance),
+        world=world,
+    )

@@ -1,0 +1,76 @@
+"""Moves jobs through their phases. Level-triggered: it looks at what is recorded, never at which message came last."""
+
+from __future__ import annotations
+
+from reelwork.errors import JobNotFound, JobTransitionRefused
+from reelwork.events import Event, JobCompleted, stable_event_id
+from reelwork.ledger import Job, JobMove, JobStatus, Ledger, StageStatus, Work
+from reelwork.runtime.declaration import Catalogue, Phase, Pipeline
+from reelwork.runtime.world import World
+
+ALIVE = frozenset({JobStatus.RUNNING})
+
+
+class Conductor:
+    """settle_seconds: how long after a partial completion the phase still waits for the rest of its assets."""
+
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, *, world: World, settle_seconds: float) -> None:
+        self._ledger = ledger
+        self._catalogue = catalogue
+        self._world = world
+        self._settle_ms = round(settle_seconds * 1000)
+
+    def advance(self, job_id: str) -> None:
+        """Moves the job as far as its recorded completions allow.
+
+        Safe to call at any time, from anywhere, any number of times.
+        """
+        while self._step(job_id):
+            pass
+
+    def sweep(self) -> None:
+        """Advances every running job."""
+        before = None
+        while page := self._ledger.jobs(statuses=[JobStatus.RUNNING], before=before):
+            for job in page:
+                self.advance(job.job_id)
+            before = page[-1].job_id
+
+    def _step(self, job_id: str) -> bool:
+        try:
+            job = self._ledger.job(job_id)
+        except JobNotFound:
+            return False
+        pipeline = self._catalogue.pipelines.get(job.pipeline)
+        if pipeline is None or job.status is not JobStatus.RUNNING or job.phase is None:
+            return False
+        number = [phase.name for phase in pipeline.phases].index(job.phase)
+        stages = {stage.stage: stage for stage in self._ledger.stage_status(job_id)}
+        if not self._is_over(pipeline.phases[number], stages):
+            return False
+        return self._move(job, pipeline, number + 1)
+
+    def _is_over(self, phase: Phase, stages: dict[str, StageStatus]) -> bool:
+        return phase.stages is not None and all(self._has_settled(stages.get(name)) for name in phase.stages)
+
+    def _has_settled(self, stage: StageStatus | None) -> bool:
+        if stage is None or stage.completed_at is None:
+            return False
+        return stage.is_settled or self._world.now_ms() >= stage.completed_at + self._settle_ms
+
+    def _move(self, job: Job, pipeline: Pipeline, number: int) -> bool:
+        events: list[Event] = []
+        if number == len(pipeline.phases):
+            event_id = stable_event_id(f"{job.job_id}/{JobCompleted.topic}")
+            events.append(JobCompleted(job_id=job.job_id, event_id=event_id))
+            move = JobMove(job_id=job.job_id, allowed=ALIVE, phase_was=job.phase, to=JobStatus.COMPLETED)
+        else:
+            phase = pipeline.phases[number]
+            if phase.request is not None:
+                events.append(phase.request(job))
+            move = JobMove(job_id=job.job_id, allowed=ALIVE, phase_was=job.phase, phase=phase.name)
+        try:
+            self._ledger.commit(Work(moves=[move], events=events))
+        except JobTransitionRefused:
+            return False  # another conductor was faster, or the job is over
+        return True

@@ -1,0 +1,61 @@
+"""What a handler is given, and what it may ask for. Whatever it asks is recorded in one work with its own outcome."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from reelwork.events import Asset, Event
+from reelwork.ledger import Job, JobMove, JobStatus, Ledger
+from reelwork.objects import ObjectStore
+
+
+class WorkCancelled(Exception):
+    """The job was cancelled while a handler ran; what it did is dropped."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """One call of one handler.
+
+    attempt: unique to this call, for the keys of what it writes. asset: what the call is for, in a stage. ledger: for
+    reading. Everything asked for here happens when the handler has returned, or not at all.
+    """
+
+    job: Job
+    attempt: str
+    objects: ObjectStore
+    ledger: Ledger
+    asset: Asset | None = None
+    first_phase: str | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    events: list[Event] = field(default_factory=list)
+    moves: list[JobMove] = field(default_factory=list)
+
+    def emit(self, event: Event) -> None:
+        """Publishes an event."""
+        self.events.append(event)
+
+    def start_job(self) -> None:
+        """pending -> running, into the first phase."""
+        allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+        self.moves.append(
+            JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.RUNNING, phase=self.first_phase)
+        )
+
+    def complete_job(self, *, output_path: str) -> None:
+        """running -> completed; `output_path` is the object key of the results."""
+        allowed = frozenset({JobStatus.RUNNING})
+        self.moves.append(
+            JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.COMPLETED, output_path=output_path)
+        )
+
+    def fail_job(self, reason: str) -> None:
+        """pending or running -> failed; `reason` is for a person."""
+        allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+        self.moves.append(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason))
+
+    def raise_if_cancelled(self) -> None:
+        """To be called now and then in long work. Raises WorkCancelled once the job was cancelled."""
+        if self.cancelled.is_set():
+            raise WorkCancelled

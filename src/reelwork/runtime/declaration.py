@@ -1,0 +1,200 @@
+"""What a pipeline author writes: services with their handlers and stages, and the phases a job goes through.
+
+Declarations only say what is; the worker, conductor and sweeper read them and do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from reelwork.errors import ConfigurationError
+from reelwork.events import Announcement, AssetEvent, Event, StageCompleted
+from reelwork.ledger import CompletionPolicy, Job, StageRule
+
+if TYPE_CHECKING:
+    from reelwork.runtime.context import Context
+
+DEFAULT_PREFETCH: Final = 1
+
+Handler = Callable[[Any, "Context"], Any]
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One fan-out and fan-in. policy: None = the default policy of the settings."""
+
+    name: str
+    announced_by: type[Announcement]
+    completes_with: type[StageCompleted]
+    policy: CompletionPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A queue of a service: what arrives there, and who handles it. Without a handler it only announces its stage."""
+
+    service: str
+    event_type: type[Event]
+    queue: str
+    handler: Handler | None
+    prefetch: int = DEFAULT_PREFETCH
+    timeout_seconds: float | None = None
+    stage: Stage | None = None
+
+
+class Service:
+    """A named set of handlers, deployable alone. All replicas of a service share its queues."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._subscriptions: list[Subscription] = []
+
+    @property
+    def subscriptions(self) -> Sequence[Subscription]:
+        return tuple(self._subscriptions)
+
+    def on(
+        self,
+        event_type: type[Event],
+        *,
+        queue: str,
+        prefetch: int = DEFAULT_PREFETCH,
+        timeout_seconds: float | None = None,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Hands every event of this type to the function: `handler(event, context)`.
+
+        prefetch: deliveries worked on at once in one process. timeout_seconds: of one call; None = the default setting.
+        """
+
+        def register(handler: HandlerT) -> HandlerT:
+            self._subscriptions.append(
+                Subscription(
+                    service=self.name,
+                    event_type=event_type,
+                    queue=queue,
+                    handler=handler,
+                    prefetch=prefetch,
+                    timeout_seconds=timeout_seconds,
+                )
+            )
+            return handler
+
+        return register
+
+    def stage(
+        self,
+        name: str,
+        *,
+        announced_by: type[Announcement],
+        completes_with: type[StageCompleted],
+        policy: CompletionPolicy | None = None,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Makes the function below the handler of a stage: called once an asset, its return value is the asset's
+        result.
+
+        The announcements arrive on the handler's queue with `.batch` behind its name.
+        """
+        stage = Stage(name=name, announced_by=announced_by, completes_with=completes_with, policy=policy)
+
+        def attach(handler: HandlerT) -> HandlerT:
+            own = [subscription for subscription in self._subscriptions if subscription.handler is handler]
+            if not own or not all(issubclass(subscription.event_type, AssetEvent) for subscription in own):
+                raise ConfigurationError(f"stage {name} needs a handler registered with @service.on(<an asset event>)")
+            for subscription in own:
+                self._subscriptions.remove(subscription)
+                self._subscriptions.append(replace(subscription, stage=stage))
+                self._subscriptions.append(
+                    Subscription(
+                        service=self.name,
+                        event_type=announced_by,
+                        queue=f"{subscription.queue}.batch",
+                        handler=None,
+                        stage=stage,
+                    )
+                )
+            return handler
+
+        return attach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A step in the life of a job.
+
+    stages: the completions it waits for; None = a service says when the job is complete. request: makes the event that
+    starts the phase. share: its part of the job's progress.
+    """
+
+    name: str
+    stages: tuple[str, ...] | None
+    request: Callable[[Job], Event] | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A pipeline as a newcomer reads it in a minute.
+
+    parameters: the model of what a job of this pipeline is given; it refuses what cannot work. submitted: the event
+    that hands a new job to the first service.
+    """
+
+    name: str
+    parameters: type[BaseModel]
+    submitted: type[Event]
+    phases: tuple[Phase, ...]
+    services: tuple[Service, ...]
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        return [subscription for service in self.services for subscription in service.subscriptions]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every installed pipeline, and what the runtime must know of all of them together."""
+
+    pipelines: Mapping[str, Pipeline]
+    subscriptions: Sequence[Subscription] = field(init=False)
+    stage_rules: Mapping[str, StageRule] = field(init=False)
+
+    def __post_init__(self) -> None:
+        subscriptions = [s for pipeline in self.pipelines.values() for s in pipeline.subscriptions]
+        object.__setattr__(self, "subscriptions", subscriptions)
+        object.__setattr__(self, "stage_rules", _stage_rules(subscriptions))
+
+    @classmethod
+    def of(cls, pipelines: Iterable[Pipeline]) -> Catalogue:
+        return cls({pipeline.name: pipeline for pipeline in pipelines})
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Raises ConfigurationError naming the installed ones."""
+        try:
+            return self.pipelines[name]
+        except KeyError:
+            known = ", ".join(sorted(self.pipelines)) or "none"
+            raise ConfigurationError(f"no pipeline is called {name!r}; installed: {known}") from None
+
+    def services(self) -> list[str]:
+        return sorted({subscription.service for subscription in self.subscriptions})
+
+    def bindings(self) -> list[tuple[str, str]]:
+        """(topic, queue) pairs."""
+        return [(subscription.event_type.topic, subscription.queue) for subscription in self.subscriptions]
+
+    def queues_feeding(self, stage: str) -> list[str]:
+        return [s.queue for s in self.subscriptions if s.stage is not None and s.stage.name == stage]
+
+
+def _stage_rules(subscriptions: Iterable[Subscription]) -> dict[str, StageRule]:
+    stages: dict[str, Stage] = {}
+    for subscription in subscriptions:
+        stage = subscription.stage
+        if stage is not None and stages.setdefault(stage.name, stage) != stage:
+            raise ConfigurationError(f"two services declare stage {stage.name} in different ways")
+    return {name: StageRule(policy=stage.policy, completes_with=stage.completes_with) for name, stage in stages.items()}

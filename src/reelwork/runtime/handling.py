@@ -1,0 +1,238 @@
+"""What one delivery becomes: outcomes of its assets, effects of its handler, or a dead letter. Never an asset lost.
+
+Finished assets are recorded as they finish; a redelivery skips what is recorded. The inbox row and the acknowledgement
+come only when every asset has its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from reelwork.broker import DELIVERIES_MAX, Delivery
+from reelwork.errors import ContractViolation, JobTransitionRefused, PermanentError
+from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed, parse_event, stable_event_id
+from reelwork.ledger import (
+    AssetOutcome,
+    AssetState,
+    BaseJobProgressManager,
+    Job,
+    JobMove,
+    JobStatus,
+    Ledger,
+    StageUpdate,
+    Work,
+)
+from reelwork.objects import ObjectStore
+from reelwork.runtime.context import Context, WorkCancelled
+from reelwork.runtime.declaration import Catalogue, Stage, Subscription
+from reelwork.runtime.outcome import (
+    AssetsFailed,
+    HandlerTimeout,
+    dead_letter,
+    describe,
+    inbox_of,
+    is_resolved,
+    with_receipt,
+    within,
+)
+from reelwork.runtime.recorder import Recorder
+from reelwork.runtime.stage_run import CRASHES_MAX, StageRun
+from reelwork.runtime.world import World
+
+ATTEMPTS_MAX: Final = 5
+RETRY_SECONDS_MIN: Final = 1.0
+RETRY_SECONDS_MAX: Final = 60.0
+
+log = structlog.get_logger("reelwork.worker")
+
+
+@dataclass(slots=True, kw_only=True)
+class Handling:
+    """Everything that handling a delivery needs, the same for all deliveries of a worker."""
+
+    ledger: Ledger
+    objects: ObjectStore
+    recorder: Recorder
+    catalogue: Catalogue
+    stages: BaseJobProgressManager
+    world: World
+    threads: Executor
+    timeout_seconds: float
+    watermark_max_ms: int
+
+    async def handle(self, subscription: Subscription, delivery: Delivery) -> None:
+        """Takes a delivery to its end: acknowledged, retried or dead-lettered.
+
+        Raises HandlerTimeout after the delivery has been seen to, for the worker to replace its process.
+        """
+        cancelled = threading.Event()
+        keeper = asyncio.create_task(self._keep(subscription, delivery, cancelled))
+        try:
+            await self._attempt(subscription, delivery, cancelled)
+        except WorkCancelled:
+            await self._finish(subscription, delivery)
+        except JobTransitionRefused as refusal:
+            log.info("reelwork.worker.refused", queue=delivery.queue, job_id=delivery.message.job_id, why=str(refusal))
+            await self._finish(subscription, delivery)
+        except HandlerTimeout as error:
+            await self._retry_or_bury(subscription, delivery, error)
+            raise
+        except Exception as error:
+            await self._retry_or_bury(subscription, delivery, error)
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+
+    async def _attempt(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
+        event = parse_event(delivery.message.topic, delivery.message.body)
+        if not isinstance(event, subscription.event_type):
+            raise ContractViolation(f"{delivery.queue} takes {subscription.event_type.topic}, not {event.topic}")
+        if delivery.deliveries > DELIVERIES_MAX:
+            raise PermanentError(f"delivered {DELIVERIES_MAX} times without an outcome")
+        job = await self.recorder.read(self.ledger.job, event.job_id)
+        if job.status is JobStatus.CANCELLED:
+            await self._finish(subscription, delivery)
+        elif subscription.handler is None:
+            await self._announce(subscription, delivery, event)
+        elif subscription.stage is None:
+            await self._run_handler(subscription, delivery, event, self.context(job, cancelled))
+        else:
+            assert isinstance(event, AssetEvent)
+            await StageRun(self, subscription, subscription.stage, delivery, event, job, cancelled).run()
+
+    async def _announce(self, subscription: Subscription, delivery: Delivery, event: Event) -> None:
+        assert subscription.stage is not None
+        assert isinstance(event, Announcement)
+        update = self.stages.announcement(event.job_id, subscription.stage.name, event.expected)
+        await self.finish(delivery, Work(stages=[update], inbox=inbox_of(delivery)))
+
+    async def _run_handler(
+        self, subscription: Subscription, delivery: Delivery, event: Event, context: Context
+    ) -> None:
+        died = delivery.deliveries - delivery.attempts - 1
+        if died >= CRASHES_MAX:
+            raise PermanentError(f"its worker died {died} times while handling it")
+        await self.call(subscription, event, context)
+        await self.finish(delivery, Work(moves=context.moves, events=context.events, inbox=inbox_of(delivery)))
+
+    async def call(self, subscription: Subscription, event: Event, context: Context) -> Any:
+        """Runs the handler: a coroutine inline, other code in a thread. Raises HandlerTimeout."""
+        handler = subscription.handler
+        assert handler is not None
+        if inspect.iscoroutinefunction(handler):
+            running = handler(event, context)
+        else:
+            running = asyncio.get_running_loop().run_in_executor(self.threads, handler, event, context)
+        return await within(self.timeout_of(subscription), running, queue=subscription.queue)
+
+    def timeout_of(self, subscription: Subscription) -> float:
+        return self.timeout_seconds if subscription.timeout_seconds is None else subscription.timeout_seconds
+
+    def context(self, job: Job, cancelled: threading.Event, asset: Asset | None = None) -> Context:
+        pipeline = self.catalogue.pipelines.get(job.pipeline)
+        return Context(
+            job=job,
+            attempt=self.world.new_id().hex,
+            objects=self.objects,
+            ledger=self.ledger,
+            asset=asset,
+            first_phase=pipeline.phases[0].name if pipeline else None,
+            cancelled=cancelled,
+        )
+
+    async def finish(self, delivery: Delivery, work: Work) -> None:
+        """Records the last work of a delivery together with its acknowledgement."""
+        await self.recorder.commit(with_receipt(work, delivery))
+        await delivery.ack()
+
+    async def _finish(self, subscription: Subscription, delivery: Delivery) -> None:
+        """Nothing is left to do for this delivery: its job is over."""
+        log.info("reelwork.worker.dropped", queue=subscription.queue, job_id=delivery.message.job_id)
+        await self.finish(delivery, Work(inbox=inbox_of(delivery)))
+
+    async def _retry_or_bury(self, subscription: Subscription, delivery: Delivery, error: Exception) -> None:
+        attempts = delivery.attempts + 1
+        message = delivery.message
+        names = {"queue": delivery.queue, "job_id": message.job_id, "attempt": attempts, "error": describe(error)}
+        if isinstance(error, PermanentError) or attempts >= ATTEMPTS_MAX:
+            log.error("reelwork.worker.dead_letter", **names)
+            await self._bury(subscription, delivery, error, attempts)
+        else:
+            pause = self._backoff(attempts)
+            log.warning("reelwork.worker.retry", after_seconds=round(pause, 2), **names)
+            await delivery.retry(pause)
+
+    def _backoff(self, attempts: int) -> float:
+        """Exponential with full jitter, so that what failed together does not come back together."""
+        ceiling = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2**attempts)
+        return self.world.random.uniform(RETRY_SECONDS_MIN, ceiling)
+
+    async def _bury(self, subscription: Subscription, delivery: Delivery, error: Exception, attempts: int) -> None:
+        """Dead-letters a delivery in one work: the row, and `failed` for its unresolved assets, or for its job."""
+        unresolved = await self.recorder.read(self._unresolved, subscription, delivery, error)
+        letter = dead_letter(delivery, describe(error), attempts)
+        if unresolved:
+            await self.finish(delivery, Work(stages=unresolved, dead_letters=[letter]))
+            return
+        reason = f"{subscription.service}: {describe(error)}"
+        allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+        job_id = delivery.message.job_id
+        move = JobMove(job_id=job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason, lenient=True)
+        identity = stable_event_id(f"{job_id}/job.failed/{delivery.queue}/{letter.event_id}/{delivery.deliveries}")
+        failed = JobFailed(job_id=job_id, event_id=identity, reason=reason)
+        await self.finish(delivery, Work(moves=[move], events=[failed], dead_letters=[letter]))
+
+    def _unresolved(self, subscription: Subscription, delivery: Delivery, error: Exception) -> list[StageUpdate]:
+        if subscription.stage is None or subscription.handler is None:
+            return []
+        try:
+            event = parse_event(delivery.message.topic, delivery.message.body)
+        except ContractViolation:
+            return []
+        assert isinstance(event, AssetEvent)
+        stage = subscription.stage.name
+        known = self.ledger.known_assets(event.job_id, stage, [asset.asset_id for asset in event.assets()])
+        failures = error.failures if isinstance(error, AssetsFailed) else {}
+        outcomes = [
+            AssetOutcome(
+                asset.asset_id,
+                AssetState.FAILED,
+                weight=asset.weight,
+                error=failures.get(asset.asset_id, describe(error)),
+            )
+            for asset in event.assets()
+            if not is_resolved(known.get(asset.asset_id), is_replay=delivery.message.is_replay)
+        ]
+        return [self.stages.outcomes(event.job_id, stage, outcomes)]
+
+    async def _keep(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
+        """While a delivery is worked on: renews its lease, postpones the watermark of its stage, hears of a
+        cancelled job.
+        """
+        job_id = delivery.message.job_id
+        while True:
+            await self.world.sleep(delivery.lease_seconds / 3)
+            try:
+                await delivery.extend()
+                if subscription.stage is not None and self._has_watermark(subscription.stage):
+                    update = self.stages.postponement(
+                        job_id, subscription.stage.name, postpone_max_ms=self.watermark_max_ms
+                    )
+                    await self.recorder.commit(Work(stages=[update]))
+                job = await self.recorder.read(self.ledger.job, job_id)
+                if job.status is JobStatus.CANCELLED:
+                    cancelled.set()
+            except Exception as error:
+                log.warning("reelwork.worker.heartbeat_failed", job_id=job_id, error=describe(error))
+
+    def _has_watermark(self, stage: Stage) -> bool:
+        return self.stages.policy_of(stage.name).watermark_ttl_seconds is not None

@@ -1,0 +1,76 @@
+"""The ways a delivery can end, as the handling of plain events and of stages both need them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import TypeVar
+
+from reelwork.broker import Delivery
+from reelwork.errors import ReelworkError
+from reelwork.ledger import AssetState, Inbox, NewDeadLetter, Work
+from reelwork.ledger.records import Known
+
+T = TypeVar("T")
+
+
+class HandlerTimeout(Exception):
+    """A handler ran longer than its timeout. Its thread cannot be stopped, so its process must be replaced."""
+
+
+class AssetsFailed(Exception):
+    """Some assets of a delivery failed in a way that trying again may mend.
+
+    `failures` maps their ids to what happened.
+    """
+
+    def __init__(self, failures: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{asset_id}: {error}" for asset_id, error in failures.items()))
+        self.failures = failures
+
+
+def is_resolved(known: Known | None, *, is_replay: bool) -> bool:
+    """Whether an asset needs no more work. A replay tries again what failed."""
+    if known is None or known.state is AssetState.STARTED:
+        return False
+    return known.state is AssetState.DONE or not is_replay
+
+
+def inbox_of(delivery: Delivery) -> Inbox:
+    return Inbox(delivery.queue, delivery.message.event_id)
+
+
+def with_receipt(work: Work, delivery: Delivery) -> Work:
+    return work if delivery.receipt is None else replace(work, receipts=[delivery.receipt])
+
+
+def dead_letter(delivery: Delivery, error: str, attempts: int) -> NewDeadLetter:
+    message = delivery.message
+    return NewDeadLetter(
+        job_id=message.job_id,
+        queue=delivery.queue,
+        topic=message.topic,
+        event_id=message.event_id,
+        body=message.body,
+        error=error,
+        attempts=attempts,
+    )
+
+
+def describe(error: BaseException) -> str:
+    """An error for a person: our own say enough by themselves, others are named by their kind."""
+    if isinstance(error, ReelworkError | HandlerTimeout | AssetsFailed):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+async def within(seconds: float, handler: Awaitable[T], *, queue: str) -> T:
+    """Awaits a handler. Raises HandlerTimeout when it runs longer; a TimeoutError of its own stays what it is."""
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            return await handler
+    except TimeoutError as error:
+        if scope.expired():
+            raise HandlerTimeout(f"the handler of {queue} ran longer than {seconds:g} s") from error
+        raise

@@ -1,0 +1,54 @@
+"""The event loop's way into the ledger: works that become ready while one group commits form the next group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from reelwork.ledger import Completion, Ledger, Work
+from reelwork.runtime.world import World
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """`after_completion` is called, where the ledger is called, with the job of every stage that completed here."""
+
+    def __init__(self, ledger: Ledger, *, world: World, after_completion: Callable[[str], None]) -> None:
+        self._ledger = ledger
+        self._world = world
+        self._after_completion = after_completion
+        self._waiting: list[tuple[Work, asyncio.Future[list[Completion]]]] = []
+        self._committer: asyncio.Task[None] | None = None
+
+    async def commit(self, work: Work) -> list[Completion]:
+        """As `Ledger.commit`, without blocking the event loop."""
+        future: asyncio.Future[list[Completion]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._committer is None or self._committer.done():
+            self._committer = asyncio.create_task(self._commit_waiting())
+        return await future
+
+    async def read(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls something of the ledger that blocks."""
+        return await asyncio.get_running_loop().run_in_executor(self._world.executor, function, *arguments)
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            results = await self.read(self._commit_group, [work for work, _ in group])
+            for (_, future), result in zip(group, results, strict=True):
+                if future.cancelled():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def _commit_group(self, works: list[Work]) -> list[list[Completion] | Exception]:
+        results = self._ledger.commit_all(works)
+        completed = {fired.job_id for result in results if isinstance(result, list) for fired in result}
+        for job_id in sorted(completed):
+            self._after_completion(job_id)
+        return results

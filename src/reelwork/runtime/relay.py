@@ -1,0 +1,93 @@
+"""Carries events from the outbox to the broker, oldest first, and marks them only after the broker has confirmed
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from reelwork.broker import Broker, Message
+from reelwork.errors import StoreUnavailable
+from reelwork.ledger import Ledger
+from reelwork.ledger.records import OutboxRow
+from reelwork.runtime.world import World
+
+IDLE_SECONDS: Final = 0.2
+FAILURE_PAUSE_SECONDS: Final = 2.0
+BATCH_SIZE: Final = 500
+DOUBLINGS_MAX: Final = 10
+
+T = TypeVar("T")
+log = structlog.get_logger("reelwork.relay")
+
+
+class Relay:
+    """republish_after_seconds: when to look whether a published event was consumed; doubles with every publication."""
+
+    def __init__(self, ledger: Ledger, broker: Broker, *, world: World, republish_after_seconds: float) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._world = world
+        self._republish_after_ms = round(republish_after_seconds * 1000)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                pause = 0.0 if await self.publish_batch() else IDLE_SECONDS
+            except StoreUnavailable as error:
+                log.warning("reelwork.relay.failed", error=str(error))
+                pause = FAILURE_PAUSE_SECONDS
+            if pause:
+                await self._world.sleep(pause)
+
+    async def publish_batch(self) -> int:
+        """Publishes what waits; returns how many events that were."""
+        rows = await self._call(self._ledger.unpublished, BATCH_SIZE)
+        if rows:
+            await self.publish(rows)
+        return len(rows)
+
+    async def publish(self, rows: list[OutboxRow]) -> None:
+        await self._broker.publish(
+            [
+                Message(
+                    event_id=row.event_id,
+                    job_id=row.job_id,
+                    topic=row.topic,
+                    body=row.body,
+                    queue=row.queue,
+                    is_replay=row.is_replay,
+                )
+                for row in rows
+            ]
+        )
+        now_ms = self._world.now_ms()
+        again = {
+            row.sequence: now_ms + self._republish_after_ms * 2 ** min(row.publications, DOUBLINGS_MAX) for row in rows
+        }
+        await self._call(lambda: self._ledger.mark_published(list(again), look_again_at=again))
+
+    async def republish_unconsumed(self) -> int:
+        """Publishes again what not every queue of its topic has consumed in time; returns how many events that were."""
+        now_ms = self._world.now_ms()
+        rows = await self._call(lambda: self._ledger.unfinished(published_before_ms=now_ms, limit=BATCH_SIZE))
+        if not rows:
+            return 0
+        consumers = await self._call(self._ledger.consumers, [row.event_id for row in rows])
+        consumed = [row for row in rows if self._queues(row) <= consumers[row.event_id]]
+        lost = [row for row in rows if not self._queues(row) <= consumers[row.event_id]]
+        await self._call(self._ledger.mark_finished, [row.sequence for row in consumed])
+        if lost:
+            log.info("reelwork.relay.republish", events=len(lost))
+            await self.publish(lost)
+        return len(lost)
+
+    def _queues(self, row: OutboxRow) -> frozenset[str]:
+        return self._broker.topology.queues(row.topic) if row.queue is None else frozenset({row.queue})
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._world.executor, function, *arguments)

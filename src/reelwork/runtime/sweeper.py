@@ -1,0 +1,139 @@
+"""Finds what no message will bring about: due watermarks, changed thresholds, settled phases, unconsumed events,
+orphans.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from reelwork.broker import Broker
+from reelwork.errors import StoreUnavailable
+from reelwork.ledger import AssetState, BaseJobProgressManager, Completion, Job, Ledger, StageStatus, Work
+from reelwork.ledger.rules import due_rule, fires
+from reelwork.objects import ObjectStore
+from reelwork.objects.keys import stages_prefix
+from reelwork.runtime.conductor import Conductor
+from reelwork.runtime.declaration import Catalogue
+from reelwork.runtime.recorder import Recorder
+from reelwork.runtime.relay import Relay
+from reelwork.runtime.world import World
+
+ORPHAN_AGE_SECONDS: Final = 3_600
+JOBS_PER_SWEEP_MAX: Final = 20
+
+log = structlog.get_logger("reelwork.sweeper")
+
+
+class Sweeper:
+    """Any number of sweepers may run; each finding is a compare-and-set in the ledger.
+
+    watermark_max_seconds: how long queued or running work can hold a due watermark back, from the birth of its stage.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        broker: Broker,
+        objects: ObjectStore,
+        catalogue: Catalogue,
+        stages: BaseJobProgressManager,
+        conductor: Conductor,
+        relay: Relay,
+        recorder: Recorder,
+        world: World,
+        sweep_seconds: float,
+        watermark_max_seconds: float,
+    ) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._objects = objects
+        self._catalogue = catalogue
+        self._stages = stages
+        self._conductor = conductor
+        self._relay = relay
+        self._recorder = recorder
+        self._world = world
+        self._sweep_seconds = sweep_seconds
+        self._watermark_max_ms = round(watermark_max_seconds * 1000)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                log.warning("reelwork.sweeper.failed", error=str(error))
+            try:
+                async with asyncio.timeout(self._sweep_seconds):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> list[Completion]:
+        """One round; returns the completions that it fired."""
+        completions = await self._expire_watermarks()
+        completions += await self._reevaluate()
+        await self._recorder.read(self._conductor.sweep)
+        if not self._broker.transactional:
+            await self._relay.republish_unconsumed()
+        await self._recorder.read(self._remove_orphans)
+        return completions
+
+    async def _expire_watermarks(self) -> list[Completion]:
+        completions: list[Completion] = []
+        for stage in await self._recorder.read(self._ledger.due_stages):
+            if await self._is_held_back(stage):
+                update = self._stages.postponement(stage.job_id, stage.stage, postpone_max_ms=self._watermark_max_ms)
+            else:
+                update = self._stages.expiry(stage.job_id, stage.stage)
+            completions += await self._recorder.commit(Work(stages=[update]))
+        return completions
+
+    async def _is_held_back(self, stage: StageStatus) -> bool:
+        """Nothing more is coming only if nothing of the stage waits in a queue or is being worked on."""
+        if self._world.now_ms() >= stage.created_at + self._watermark_max_ms:
+            return False
+        return await self._broker.holds(stage.job_id, self._catalogue.queues_feeding(stage.stage))
+
+    async def _reevaluate(self) -> list[Completion]:
+        """A policy may have changed since the last news of a stage."""
+        completions: list[Completion] = []
+        after = None
+        while page := await self._recorder.read(lambda: self._ledger.open_stages(after=after)):  # noqa: B023
+            for stage in page:
+                if self._would_fire(stage):
+                    update = self._stages.reevaluation(stage.job_id, stage.stage)
+                    completions += await self._recorder.commit(Work(stages=[update]))
+            after = (page[-1].job_id, page[-1].stage)
+        return completions
+
+    def _would_fire(self, stage: StageStatus) -> bool:
+        policy = self._stages.policy_of(stage.stage)
+        rule = due_rule(
+            expected=stage.expected,
+            done=stage.done,
+            failed=stage.failed,
+            watermark_at=None,
+            now_ms=self._world.now_ms(),
+            policy=policy,
+        )
+        return fires(rule, policy)
+
+    def _remove_orphans(self) -> None:
+        """Removes what attempts wrote that do not count, once a job has been over for a while."""
+        ended_before_ms = self._world.now_ms() - ORPHAN_AGE_SECONDS * 1000
+        for job in self._ledger.unswept_jobs(ended_before_ms=ended_before_ms, limit=JOBS_PER_SWEEP_MAX):
+            orphans = set(self._objects.keys(stages_prefix(job.job_id))) - self._named_objects(job)
+            self._objects.delete(sorted(orphans))
+            self._ledger.mark_swept(job.job_id)
+            log.info("reelwork.sweeper.orphans", job_id=job.job_id, removed=len(orphans))
+
+    def _named_objects(self, job: Job) -> set[str]:
+        named: set[str] = set()
+        for stage in self._ledger.stage_status(job.job_id):
+            for asset in self._ledger.assets(job.job_id, stage.stage, states=[AssetState.DONE]):
+                named.update(value for value in (asset.result or {}).values() if isinstance(value, str))
+        return named

@@ -1,0 +1,100 @@
+"""A worker: takes deliveries from the queues of its services and sees each to its end.
+
+It takes no more than it works on, drains when it is told to stop, and asks to be replaced when a handler hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from reelwork.broker import Broker, Delivery
+from reelwork.errors import StoreUnavailable
+from reelwork.runtime.declaration import Subscription
+from reelwork.runtime.handling import Handling
+from reelwork.runtime.outcome import HandlerTimeout
+from reelwork.runtime.world import World
+
+RECEIVE_WAIT_SECONDS: Final = 1.0
+FAILURE_PAUSE_SECONDS: Final = 2.0
+
+log = structlog.get_logger("reelwork.worker")
+
+
+class Worker:
+    """drain_seconds: how long running handlers may take once the worker is to stop."""
+
+    def __init__(
+        self,
+        subscriptions: Sequence[Subscription],
+        *,
+        broker: Broker,
+        handling: Handling,
+        world: World,
+        drain_seconds: float,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._broker = broker
+        self._handling = handling
+        self._world = world
+        self._drain_seconds = drain_seconds
+        self._stop = asyncio.Event()
+        self.must_be_replaced = False
+
+    def stop(self) -> None:
+        """Takes no more deliveries; `run` returns when those at hand are done."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Works until `stop`. Afterwards `must_be_replaced` tells whether a thread is stuck in this process."""
+        await asyncio.gather(*(self._consume(subscription) for subscription in self._subscriptions))
+
+    async def _consume(self, subscription: Subscription) -> None:
+        at_hand: set[asyncio.Task[None]] = set()
+        while not self._stop.is_set():
+            try:
+                at_hand |= await self._take(subscription, subscription.prefetch - len(at_hand))
+            except StoreUnavailable as error:
+                log.warning("reelwork.worker.receive_failed", queue=subscription.queue, error=str(error))
+                await self._world.sleep(FAILURE_PAUSE_SECONDS)
+            if len(at_hand) >= subscription.prefetch:
+                await self._first_to_finish(at_hand)
+            at_hand = {task for task in at_hand if not task.done()}
+        await self._drain(at_hand)
+
+    async def _take(self, subscription: Subscription, limit: int) -> set[asyncio.Task[None]]:
+        deliveries = await self._broker.receive(subscription.queue, limit=limit, wait_seconds=RECEIVE_WAIT_SECONDS)
+        if self._stop.is_set():
+            for delivery in deliveries:
+                await delivery.release()
+            return set()
+        return {asyncio.create_task(self._handle(subscription, delivery)) for delivery in deliveries}
+
+    async def _handle(self, subscription: Subscription, delivery: Delivery) -> None:
+        try:
+            await self._handling.handle(subscription, delivery)
+        except HandlerTimeout as error:
+            log.error("reelwork.worker.handler_timeout", queue=delivery.queue, error=str(error))
+            self.must_be_replaced = True
+            self.stop()
+        except Exception as error:
+            # Its lease ends and another worker gets it: a crash costs time, never a message.
+            log.exception("reelwork.worker.delivery_abandoned", queue=delivery.queue, error=str(error))
+
+    async def _first_to_finish(self, at_hand: set[asyncio.Task[None]]) -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({*at_hand, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+    async def _drain(self, at_hand: set[asyncio.Task[None]]) -> None:
+        if not at_hand:
+            return
+        _, left = await asyncio.wait(at_hand, timeout=self._drain_seconds)
+        if left:
+            log.warning("reelwork.worker.drain_timeout", deliveries=len(left))
+            self.must_be_replaced = True
+        for task in left:
+            task.cancel()

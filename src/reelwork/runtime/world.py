@@ -1,0 +1,25 @@
+"""Time, chance and threads, as the runtime gets them from outside, so that one seed can replay a whole run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+from uuid import UUID, uuid4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """clock: epoch seconds. sleep: seconds. executor: where blocking ledger calls run, one at a time."""
+
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Random = field(default_factory=Random)
+    new_id: Callable[[], UUID] = uuid4
+    executor: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="reelwork-ledger"))
+
+    def now_ms(self) -> int:
+        return round(self.clock() * 1000)

@@ -1,0 +1,71 @@
+"""Probing in a child: the same answers, and limits that hold against files made to break them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.clips import header_bomb, signature_only
+from tests.unit.media.conftest import Clips
+
+from reelwork.errors import ProbeLimitExceeded, UnreadableMedia
+from reelwork.media import probe_in_child, probe_video
+
+
+class TestAnswers:
+    def test_are_those_of_a_probe(self, clips: Clips) -> None:
+        path = clips["sound.mp4"].path
+        assert probe_in_child(path) == probe_video(path)
+
+    def test_reasons_come_through(self, tmp_path: Path) -> None:
+        with pytest.raises(UnreadableMedia, match="ftyp"):
+            probe_in_child(signature_only(tmp_path / "signature.mp4"))
+
+    def test_a_relative_name_that_looks_like_an_option(
+        self, clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("-c.mp4").write_bytes(clips["plain.mp4"].path.read_bytes())
+        assert probe_in_child(Path("-c.mp4")).frame_count == 30
+
+    def test_an_absent_file_is_not_called_unreadable(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            probe_in_child(tmp_path / "absent.mp4")
+
+
+class TestLimits:
+    def test_wall_time(self, clips: Clips) -> None:
+        with pytest.raises(ProbeLimitExceeded, match=r"longer than 0\.001 s"):
+            probe_in_child(clips["plain.mp4"].path, timeout_seconds=0.001)
+
+    def test_memory(self, tmp_path: Path) -> None:
+        bomb = header_bomb(tmp_path / "bomb.mp4", frames=50_000_000)
+        assert bomb.stat().st_size < 4096
+        with pytest.raises(ProbeLimitExceeded, match="400000000 bytes of memory"):
+            probe_in_child(bomb, memory_bytes=400_000_000)
+
+    def test_processor_time(self, tmp_path: Path) -> None:
+        bomb = header_bomb(tmp_path / "bomb.mp4", frames=20_000_000)
+        with pytest.raises(ProbeLimitExceeded, match="1 s of processor time"):
+            probe_in_child(bomb, cpu_seconds=1)
+
+    def test_a_child_may_not_write_files(self, tmp_path: Path) -> None:
+        program = (
+            "from reelwork.media.probe_child import limit; limit(9, 1 << 30); "
+            f"open({str(tmp_path / 'file')!r}, 'w').write('x')"
+        )
+        child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert child.returncode != 0
+        assert "File too large" in child.stderr
+        assert (tmp_path / "file").stat().st_size == 0
+
+    def test_a_crash_is_the_fault_of_the_file(
+        self, clips: Clips, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "sitecustomize.py").write_text(f"import os, signal; os.kill(os.getpid(), {signal.SIGSEGV:d})")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(UnreadableMedia, match="crashed"):
+            probe_in_child(clips["plain.mp4"].path)
