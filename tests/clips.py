@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.stream import Disposition
 
 NUMBER_BITS = 16
 NUMBER_COLUMNS = 4
@@ -31,6 +32,7 @@ def write_clip(
     codec: str = "libx264",
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
+    pixel_format: str = "yuv420p",
     pts: Iterable[int] | None = None,
     audio: bool = False,
 ) -> Path:
@@ -42,7 +44,7 @@ def write_clip(
         video = container.add_stream(
             codec, rate=rate, options=_encoder_options(codec, keyframe_interval, bframes, options)
         )
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.width, video.height, video.pix_fmt = width, height, pixel_format
         video.codec_context.time_base = time_base
         sound = container.add_stream("aac", rate=48000, layout="mono") if audio else None
         for number, time in enumerate(times):
@@ -129,6 +131,11 @@ def beginning_in_open_gop_clip(path: Path) -> Path:
     return remux(open_gop_clip(path.with_stem("whole")), path, first_keyframe=1)
 
 
+def twin_times_clip(path: Path) -> Path:
+    """Frames 4 and 5 are to be shown at the same time."""
+    return remux(write_clip(path.with_stem("whole")), path, twin=5)
+
+
 def hidden_frame_clip(path: Path) -> Path:
     """VP8 in which frame 5 is decoded and never shown."""
     whole = write_clip(path.with_stem("whole"), codec="libvpx", options={"auto-alt-ref": "0", "lag-in-frames": "0"})
@@ -165,6 +172,7 @@ SOUND_CLIPS: dict[str, Callable[[Path], Path]] = {
     "begins-in-open-gop.mp4": beginning_in_open_gop_clip,
     "begins-in-open-gop.mkv": beginning_in_open_gop_clip,
     "gradual-refresh.mp4": gradual_refresh_clip,
+    "twin-times.mp4": twin_times_clip,
     "hevc.mp4": lambda path: write_clip(path, codec="libx265", bframes=3),
     "mpeg4.avi": lambda path: write_clip(path, codec="mpeg4"),
     "mpeg2.ts": lambda path: write_clip(path, codec="mpeg2video", bframes=2),
@@ -174,29 +182,36 @@ SOUND_CLIPS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def remux(source: Path, path: Path, *, shift: int = 0, first_keyframe: int = 0) -> Path:
-    """Copy the video's packets, moved by `shift` frames in time, from one of its keyframes on."""
+def remux(source: Path, path: Path, *, shift: int = 0, first_keyframe: int = 0, twin: int | None = None) -> Path:
+    """Copy the video's packets, moved by `shift` frames in time, from one of its keyframes on.
+
+    The packet `twin` gets the presentation time of the one before it.
+    """
     with av.open(str(source)) as given, av.open(str(path), "w") as made:
         stream = given.streams.video[0]
         assert stream.time_base is not None
         assert stream.average_rate is not None
         ticks = round(shift / stream.average_rate / stream.time_base)
         copy = made.add_stream_from_template(stream)
-        keyframes_seen = 0
-        for packet in given.demux(stream):
+        keyframes_seen, previous_pts = 0, 0
+        for number, packet in enumerate(given.demux(stream)):
             keyframes_seen += packet.is_keyframe
             if packet.size and keyframes_seen > first_keyframe:
-                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                pts = previous_pts if number == twin else packet.pts
+                previous_pts = packet.pts
+                packet.pts, packet.dts = pts + ticks, packet.dts + ticks
                 packet.stream = copy
                 made.mux(packet)
     return path
 
 
 def packet_places(path: Path) -> list[tuple[int, int]]:
-    """Position and size in the file of each frame's packet, in the order in which frames are shown."""
+    """Position and size in the file of each frame's data, in the order in which frames are shown."""
+    data = path.read_bytes()
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
-        return [(packet.pos, packet.size) for packet in sorted(packets, key=lambda packet: packet.pts)]
+        packets.sort(key=lambda packet: packet.pts)
+        return [(data.index(bytes(packet), packet.pos), packet.size) for packet in packets]
 
 
 def damage(source: Path, path: Path, frames: Collection[int], *, seed: int = 0) -> Path:
@@ -228,6 +243,19 @@ def sound_only(path: Path) -> Path:
     return path
 
 
+def sound_with_cover(path: Path) -> Path:
+    """Sound and a cover picture, which players show and which is no video."""
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(numbered_picture(0, (64, 48)), format="yuvj420p")
+        container.mux([*cover.encode(picture), *cover.encode(None)])
+        _write_silence(container, sound, seconds=0.2)
+    return path
+
+
 def without_frames(path: Path) -> Path:
     """A video stream that is announced and has no frame."""
     with av.open(str(path), "w", options={"movflags": "empty_moov+frag_keyframe"}) as container:
@@ -245,4 +273,13 @@ def header_bomb(path: Path, frames: int) -> Path:
         at = data.index(box) + offset
         data = data[:at] + count + data[at + 4 :]
     path.write_bytes(data)
+    return path
+
+
+def picture_bomb(path: Path) -> Path:
+    """A small file whose only frame, a PNG, claims to be 16000 pixels wide and high."""
+    whole = write_clip(path.with_stem("whole"), frames=1, codec="png", pixel_format="rgb24")
+    data = whole.read_bytes()
+    at = data.index(b"IHDR") + 4
+    path.write_bytes(data[:at] + (16000).to_bytes(4, "big") * 2 + data[at + 8 :])
     return path

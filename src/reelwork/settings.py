@@ -47,6 +47,7 @@ class Config(BaseSettings):
     WATERMARK_TTL_SECONDS: float = Field(
         DEFAULT_WATERMARK_TTL_SECONDS,
         ge=0,
+        allow_inf_nan=False,
         description="Seconds without news after which an open stage completes with what it has.",
     )
     REELWORK_DATA_DIR: Path = Field(DEFAULT_DATA_DIR, description="Folder of the embedded database and objects.")

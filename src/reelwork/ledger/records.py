@@ -47,6 +47,7 @@ class Known(NamedTuple):
 
     state: AssetState
     attempts: int
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

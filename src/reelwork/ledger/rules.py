@@ -6,11 +6,16 @@ every comparison is `>=` on integers, or exact decimals.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from enum import StrEnum
+from typing import Final
 
 from reelwork.settings import Config, clamp_percentage
+
+# The default context would round the product to 28 digits, and so let a stage complete a hair too early.
+EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class Rule(StrEnum):
@@ -38,8 +43,9 @@ class CompletionPolicy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threshold_percentage", clamp_percentage(self.threshold_percentage))
-        if self.watermark_ttl_seconds is not None and self.watermark_ttl_seconds < 0:
-            raise ValueError("watermark_ttl_seconds must be zero or more, or None")
+        ttl_seconds = self.watermark_ttl_seconds
+        if ttl_seconds is not None and not (math.isfinite(ttl_seconds) and ttl_seconds >= 0):
+            raise ValueError("watermark_ttl_seconds must be a finite number, zero or more, or None")
 
     def watermark_after(self, now_ms: int) -> int | None:
         """The watermark of a stage that had news at `now_ms`, both in epoch milliseconds."""
@@ -49,7 +55,7 @@ class CompletionPolicy:
 
 
 def threshold_is_met(expected: int, done: int, threshold_percentage: Decimal) -> bool:
-    return done * 100 >= expected * threshold_percentage
+    return done * 100 >= EXACT.multiply(threshold_percentage, expected)
 
 
 def watermark_is_due(watermark_at: int | None, now_ms: int) -> bool:

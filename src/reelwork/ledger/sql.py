@@ -91,12 +91,13 @@ class SqlLedger(Ledger):
         table = schema.assets
         known: dict[str, Known] = {}
         for first in range(0, len(asset_ids), ASSET_PAGE_SIZE):
-            query = select(table.c.asset_id, table.c.state, table.c.attempts).where(
+            query = select(table.c.asset_id, table.c.state, table.c.attempts, table.c.late).where(
                 table.c.job_id == job_id,
                 table.c.stage == stage,
                 table.c.asset_id.in_(asset_ids[first : first + ASSET_PAGE_SIZE]),
             )
-            known.update({row.asset_id: Known(AssetState(row.state), row.attempts) for row in self._rows(query)})
+            for row in self._rows(query):
+                known[row.asset_id] = Known(AssetState(row.state), row.attempts, row.late)
         return known
 
     def assets(

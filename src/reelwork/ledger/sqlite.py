@@ -14,7 +14,7 @@ from reelwork.ledger.base import Courier
 from reelwork.ledger.commit import JobState, OutgoingEvent, StageKey
 from reelwork.ledger.records import AnnouncementConflict, AssetState, Completion, DeadLetter, JobStatus, Known
 from reelwork.ledger.stage import AssetRow, Stage
-from reelwork.ledger.work import ERROR_CHARACTERS_MAX, Inbox, NewDeadLetter, NewJob, encode_result
+from reelwork.ledger.work import Inbox, NewDeadLetter, NewJob, encode_result, error_text
 
 
 @cache
@@ -38,7 +38,7 @@ class SqliteTransaction:
 
     def known_assets(self, key: StageKey, asset_ids: Sequence[str]) -> dict[str, Known]:
         rows = self._connection.execute(statement("known_assets"), (*key, json.dumps(asset_ids)))
-        return {asset_id: Known(AssetState(state), attempts) for asset_id, state, attempts in rows}
+        return {asset_id: Known(AssetState(state), attempts, bool(late)) for asset_id, state, attempts, late in rows}
 
     def load_jobs(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         rows = self._connection.execute(statement("load_jobs"), (json.dumps(job_ids),))
@@ -126,7 +126,7 @@ class SqliteTransaction:
                 row.late,
                 row.attempts,
                 encode_result(row.outcome.result),
-                row.outcome.error and row.outcome.error[:ERROR_CHARACTERS_MAX],
+                row.outcome.error and error_text(row.outcome.error),
                 row.recorded_at,
             )
             for row in rows
@@ -157,7 +157,7 @@ class SqliteTransaction:
                     letter.topic,
                     letter.event_id,
                     letter.body,
-                    letter.error[:ERROR_CHARACTERS_MAX],
+                    error_text(letter.error),
                     letter.attempts,
                     now_ms,
                 )

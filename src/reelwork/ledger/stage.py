@@ -115,7 +115,7 @@ def _record(
             continue
         if before is not None and before.state is AssetState.FAILED:
             stage.failed -= 1
-        else:
+        if before is None or not before.late:
             stage.late += is_late
         if outcome.state is AssetState.DONE:
             stage.done += 1
@@ -125,7 +125,7 @@ def _record(
             stage.failed += 1
         news = True
         attempts = before.attempts if before is not None else 0
-        known[outcome.asset_id] = Known(outcome.state, attempts)
+        known[outcome.asset_id] = Known(outcome.state, attempts, is_late)
         rows[outcome.asset_id] = AssetRow(
             outcome.asset_id, outcome.state, outcome.weight, is_late, attempts, outcome, now_ms
         )

@@ -15,6 +15,7 @@ RESULT_BYTES_MAX = 4096
 ASSET_ID_CHARACTERS_MAX = 256
 ASSETS_PER_WORK_MAX = 100_000
 ERROR_CHARACTERS_MAX = 2_000
+COUNT_MAX = 10**12  # a stage of millions of assets of this weight still fits into 64 bits
 
 
 class Publishable(Protocol):
@@ -137,6 +138,11 @@ class Work:
                 raise InvalidWork("a dead letter needs the error that made it one")
 
 
+def error_text(error: str) -> str:
+    """An error as every store takes it: shortened, and without what is no text (file names may hold any bytes)."""
+    return error[:ERROR_CHARACTERS_MAX].encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+
+
 def encode_result(result: Mapping[str, Any] | None) -> str | None:
     return None if result is None else json.dumps(result, separators=(",", ":"), allow_nan=False)
 
@@ -145,15 +151,17 @@ def _validate_stage(update: StageUpdate) -> None:
     name = f"stage {update.stage!r} of job {update.job_id!r}"
     if not update.job_id or not update.stage:
         raise InvalidWork("a stage update needs a job id and a stage name")
-    if update.expected is not None and (update.expected < 0 or isinstance(update.expected, bool)):
-        raise InvalidWork(f"{name}: announced {update.expected} assets; the count must be zero or more")
+    if update.expected is not None:
+        if update.expected < 0 or isinstance(update.expected, bool):
+            raise InvalidWork(f"{name}: announced {update.expected} assets; the count must be zero or more")
+        if update.expected > COUNT_MAX:
+            raise InvalidWork(f"{name}: announced {update.expected} assets; announce at most {COUNT_MAX}")
     if len(update.outcomes) > ASSETS_PER_WORK_MAX:
         raise InvalidWork(f"{name}: {len(update.outcomes)} assets in one work; send at most {ASSETS_PER_WORK_MAX}")
+    _validate_ids(name, [update.job_id, update.stage, *update.started, *(o.asset_id for o in update.outcomes)])
     for outcome in update.outcomes:
-        if not outcome.asset_id or len(outcome.asset_id) > ASSET_ID_CHARACTERS_MAX:
-            raise InvalidWork(f"{name}: an asset id must have 1 to {ASSET_ID_CHARACTERS_MAX} characters")
-        if outcome.weight < 0:
-            raise InvalidWork(f"{name}: asset {outcome.asset_id!r} has a negative weight")
+        if not 0 <= outcome.weight <= COUNT_MAX:
+            raise InvalidWork(f"{name}: the weight of asset {outcome.asset_id!r} must be from 0 to {COUNT_MAX}")
         if outcome.result is not None:
             try:
                 size = len(encode_result(outcome.result) or "")
@@ -164,3 +172,16 @@ def _validate_stage(update: StageUpdate) -> None:
                     f"{name}: the result of asset {outcome.asset_id!r} has {size} bytes, {RESULT_BYTES_MAX} at most; "
                     "put it into the object store and record its key"
                 )
+
+
+def _validate_ids(name: str, ids: Sequence[str]) -> None:
+    for identity in ids:
+        if not isinstance(identity, str) or not 1 <= len(identity) <= ASSET_ID_CHARACTERS_MAX:
+            raise InvalidWork(f"{name}: an asset id must be text of 1 to {ASSET_ID_CHARACTERS_MAX} characters")
+    together = "".join(ids)
+    if "\0" in together:  # SQLite's JSON ends a text there, PostgreSQL refuses it: two ids would become one
+        raise InvalidWork(f"{name}: an id must not contain a NUL character")
+    try:
+        together.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidWork(f"{name}: an id must be text that UTF-8 can hold") from None

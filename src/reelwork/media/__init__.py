@@ -5,7 +5,8 @@ It knows files only: no job, no store, no analyzer.
 
 from reelwork.media.decode import decode_frames
 from reelwork.media.frame import Frame
-from reelwork.media.frame_index import FrameIndex, build_frame_index
+from reelwork.media.frame_index import FrameIndex
+from reelwork.media.indexing import build_frame_index
 from reelwork.media.probe import probe_video
 from reelwork.media.ranges import select_frames, split_at_keyframes
 from reelwork.media.sandbox import probe_in_child

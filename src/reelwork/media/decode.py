@@ -12,12 +12,12 @@ from pathlib import Path
 import av
 import numpy as np
 from av import VideoFrame
-from av.video.stream import VideoStream
 
 from reelwork.errors import UndecodableFrames
 from reelwork.media.frame import Frame, PictureConverter
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.packet_reader import PacketReader, Packets
+from reelwork.media.source import VideoSource
 
 EARLIER_KEYFRAMES_TRIED = 3
 
@@ -56,24 +56,35 @@ class _DamageError(Exception):
 
 
 def _decode_run(reader: PacketReader, index: FrameIndex, run: range) -> Iterator[tuple[int, VideoFrame]]:
-    """Decode on behind damage that touches no wanted frame; start earlier where a keyframe alone did not suffice."""
-    keyframe, starts_tried = index.keyframe_before(run[0]), 1
+    """Yield the frames of the run, past damage that touches none of them.
+
+    After damage a frame is tried alone, since the decoder loses whole pictures with a damaged one; then from earlier
+    keyframes, since some need several to build up a whole picture.
+    """
+    keyframe, starts_left, attempt = index.keyframe_before(run[0]), EARLIER_KEYFRAMES_TRIED, run
     while run:
         try:
-            for number, decoded in _decode_from(reader, index, keyframe, run):
+            for number, decoded in _decode_from(reader, index, keyframe, attempt):
                 yield number, decoded
                 run = run[1:]
+            attempt = run
         except _DamageError as damage:
-            next_keyframe = int(np.searchsorted(index.keyframes, damage.frame_index, side="right"))
-            behind = int(index.keyframes[next_keyframe]) if next_keyframe < len(index.keyframes) else len(index)
-            is_start = damage.frame_index == index.keyframes[keyframe]
+            behind = _next_keyframe(index, damage.frame_index)
             if run[0] >= behind:
-                keyframe, starts_tried = index.keyframe_before(run[0]), 1
-            elif is_start and keyframe > 0 and starts_tried <= EARLIER_KEYFRAMES_TRIED:
-                keyframe, starts_tried = keyframe - 1, starts_tried + 1
+                keyframe, starts_left, attempt = index.keyframe_before(run[0]), EARLIER_KEYFRAMES_TRIED, run
+            elif len(attempt) > 1:
+                attempt = run[:1]
+            elif damage.frame_index == index.keyframes[keyframe] and keyframe > 0 and starts_left > 0:
+                keyframe, starts_left = keyframe - 1, starts_left - 1
             else:
                 lost = [number for number in run if number < behind]
                 raise UndecodableFrames(f"{_named(lost)} cannot be decoded: {damage}") from damage
+
+
+def _next_keyframe(index: FrameIndex, frame_index: int) -> int:
+    """The first keyframe behind a frame, or the end of the video."""
+    position = int(np.searchsorted(index.keyframes, frame_index, side="right"))
+    return index.keyframes.item(position) if position < len(index.keyframes) else len(index)
 
 
 def _decode_from(
@@ -83,12 +94,12 @@ def _decode_from(
 
     A frame that is presented before one it may be predicted from waits until that one has come out whole.
     """
-    stream, packets = reader.packets_from(keyframe)
+    source, packets = reader.packets_from(keyframe)
     number = int(index.keyframes[keyframe])
-    may_begin_later = stream.codec_context.name == "h264"
+    may_begin_later = source.stream.codec_context.name == "h264"
     settled_by: dict[int, int] = {}
     waiting: deque[tuple[int, VideoFrame, int]] = deque()
-    for frame in _decoded(stream, packets, index, number, run[-1], settled_by):
+    for frame in _decoded(source, packets, index, number, run[-1], settled_by):
         pts = frame.pts
         if pts is None or pts < index.pts.item(number):
             continue  # a leading picture of the keyframe: it belongs to the group before
@@ -117,7 +128,7 @@ def _decode_from(
 
 
 def _decoded(
-    stream: VideoStream, packets: Packets, index: FrameIndex, first: int, last: int, settled_by: dict[int, int]
+    source: VideoSource, packets: Packets, index: FrameIndex, first: int, last: int, settled_by: dict[int, int]
 ) -> Iterator[VideoFrame]:
     """All that the decoder gives for the frames from `first` to `last`, and leading pictures.
 
@@ -139,14 +150,14 @@ def _decoded(
                 number = int(np.searchsorted(index.pts, pts))
                 raise _DamageError(number, f"the data of frame {number} is damaged ({error.strerror})") from error
             continue
-        if pts >= first_pts and not packet.is_discard:
+        if pts >= first_pts and source.presents(packet):
             latest_pts = max(latest_pts, pts)
             settled_by[pts] = latest_pts
             undecoded -= pts <= last_pts
         yield from frames
         if not undecoded:
             break
-    yield from stream.decode(None)
+    yield from source.stream.decode(None)
 
 
 def _named(frames: list[int]) -> str:

@@ -31,7 +31,7 @@ class PictureConverter:
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
-        picture: Picture = converted.to_ndarray()  # type: ignore[assignment]  # both pixel formats are 8 bits deep
+        picture: Picture = np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
         picture.flags.writeable = False
         return picture
 

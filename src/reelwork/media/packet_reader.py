@@ -24,7 +24,7 @@ Packets = Iterator["Packet[VideoStream]"]
 
 
 class PacketReader:
-    """An open video; `stream` belongs to the packets last asked for, since the file may be opened again for them."""
+    """A video, opened when first read, and opened again where only that leads to its beginning."""
 
     def __init__(self, path: Path, index: FrameIndex) -> None:
         self._path = path
@@ -41,13 +41,13 @@ class PacketReader:
     ) -> None:
         self._opened.close()
 
-    def packets_from(self, keyframe: int) -> tuple[VideoStream, Packets]:
-        """The stream, with a clean decoder, and its packets from the keyframe at this position of the index on."""
+    def packets_from(self, keyframe: int) -> tuple[VideoSource, Packets]:
+        """The open video, its decoder clean, and its packets from the keyframe at this position of the index on."""
         for earlier in _positions_back_to_start(keyframe):
             source, packets = self._seek(earlier)
             found = packets if keyframe == 0 else self._skip_to(keyframe, packets)
             if found is not None:
-                return source.stream, found
+                return source, found
         raise UndecodableFrames("the file does not hold the keyframes that its index names; was it replaced?")
 
     def _seek(self, keyframe: int) -> tuple[VideoSource, Packets]:

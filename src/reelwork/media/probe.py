@@ -12,7 +12,8 @@ import av
 
 from reelwork.errors import UndecodableFrames, UnreadableMedia
 from reelwork.media.decode import decode_frames
-from reelwork.media.frame_index import FrameIndex, index_source
+from reelwork.media.frame_index import FrameIndex
+from reelwork.media.indexing import index_source
 from reelwork.media.source import VideoSource, open_video
 from reelwork.media.video_info import VideoInfo
 from reelwork.media.wholeness import missing_part

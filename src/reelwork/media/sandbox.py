@@ -16,6 +16,8 @@ PROBE_CPU_SECONDS = 60
 PROBE_MEMORY_BYTES = 2 * 1024**3
 PROBE_TIMEOUT_SECONDS = 120.0
 
+KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR")
+
 OUT_OF_MEMORY = 77
 """Exit status of the child that says "the memory limit was reached"."""
 
@@ -35,11 +37,11 @@ def probe_in_child(
     request = {"path": str(path.absolute()), "cpu_seconds": cpu_seconds, "memory_bytes": memory_bytes}
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "reelwork.media.probe_child", json.dumps(request)],
+            [sys.executable, "-P", "-m", "reelwork.media.probe_child", json.dumps(request)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=timeout_seconds,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # each of its threads reserves address space
+            env=_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -51,6 +53,12 @@ def probe_in_child(
     if child.returncode == -signal.SIGXCPU:
         raise ProbeLimitExceeded(f"probing needed more than {cpu_seconds} s of processor time and was stopped")
     raise UnreadableMedia(f"the decoder crashed on this file (exit status {child.returncode})")
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs and nothing else: no secret of the server is lent to a process that reads untrusted files."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return kept | {"OPENBLAS_NUM_THREADS": "1"}  # each of its threads would reserve address space
 
 
 def _info(output: bytes) -> VideoInfo:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -19,6 +20,7 @@ from reelwork.errors import UnreadableMedia
 from reelwork.media.wholeness import missing_part
 
 VIDEO_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut"
+VP8_SHOW_FRAME = 0x10  # RFC 6386, 9.1
 SOUND_CONTAINERS = "wav,mp3,flac,aac"  # opened only to say "sound only" instead of "not a video"
 
 
@@ -30,6 +32,13 @@ class VideoSource:
     container: InputContainer
     stream: VideoStream
     has_audio: bool
+    has_hidden_frames: bool
+
+    def presents(self, packet: Packet[VideoStream]) -> bool:
+        """Whether the packet holds a frame to be shown, not one that is only decoded for others to refer to."""
+        if packet.is_discard or not packet.size:
+            return False
+        return not self.has_hidden_frames or bool(memoryview(packet)[0] & VP8_SHOW_FRAME)
 
 
 @contextmanager
@@ -41,7 +50,13 @@ def open_video(path: Path) -> Iterator[VideoSource]:
     with _open_container(path) as container:
         stream = _first_video_stream(container)
         stream.codec_context.thread_count = 1
-        yield VideoSource(path, container, stream, has_audio=bool(container.streams.audio))
+        yield VideoSource(
+            path,
+            container,
+            stream,
+            has_audio=bool(container.streams.audio),
+            has_hidden_frames=stream.codec_context.codec.canonical_name == "vp8",
+        )
 
 
 def _open_container(path: Path) -> InputContainer:

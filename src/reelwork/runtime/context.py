@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
-from reelwork.events import Asset, Event
+from reelwork.events import Asset, Event, JobCompleted, JobFailed, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger
 from reelwork.objects import ObjectStore
 
@@ -19,7 +21,8 @@ class Context:
     """One call of one handler.
 
     attempt: unique to this call, for the keys of what it writes. asset: what the call is for, in a stage. ledger: for
-    reading. Everything asked for here happens when the handler has returned, or not at all.
+    reading. new_id: for events that are not the only one of their kind. Everything asked for here happens when the
+    handler has returned, or not at all.
     """
 
     job: Job
@@ -28,6 +31,7 @@ class Context:
     ledger: Ledger
     asset: Asset | None = None
     first_phase: str | None = None
+    new_id: Callable[[], UUID] = uuid4
     cancelled: threading.Event = field(default_factory=threading.Event)
     events: list[Event] = field(default_factory=list)
     moves: list[JobMove] = field(default_factory=list)
@@ -49,11 +53,13 @@ class Context:
         self.moves.append(
             JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.COMPLETED, output_path=output_path)
         )
+        self.emit(JobCompleted(job_id=self.job.job_id, event_id=stable_event_id(f"{self.job.job_id}/job.completed")))
 
     def fail_job(self, reason: str) -> None:
         """pending or running -> failed; `reason` is for a person."""
         allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
         self.moves.append(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason))
+        self.emit(JobFailed(job_id=self.job.job_id, event_id=self.new_id(), reason=reason))
 
     def raise_if_cancelled(self) -> None:
         """To be called now and then in long work. Raises WorkCancelled once the job was cancelled."""

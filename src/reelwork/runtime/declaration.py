@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from reelwork.errors import ConfigurationError
 from reelwork.events import Announcement, AssetEvent, Event, StageCompleted
-from reelwork.ledger import CompletionPolicy, Job, StageRule
+from reelwork.ledger import CompletionPolicy, Job, Ledger, StageRule
 
 if TYPE_CHECKING:
     from reelwork.runtime.context import Context
@@ -140,8 +140,10 @@ class Phase:
 class Pipeline:
     """A pipeline as a newcomer reads it in a minute.
 
-    parameters: the model of what a job of this pipeline is given; it refuses what cannot work. submitted: the event
-    that hands a new job to the first service.
+    parameters: the model of what a job of this pipeline is given. submitted: the event that hands a new job to the
+    first
+    service. check: refuses, at submit, parameters that cannot work here. details: what the pipeline adds to the account
+    of one of its jobs.
     """
 
     name: str
@@ -149,6 +151,8 @@ class Pipeline:
     submitted: type[Event]
     phases: tuple[Phase, ...]
     services: tuple[Service, ...]
+    check: Callable[[Any], None] | None = None
+    details: Callable[[Job, Ledger], Mapping[str, Any]] | None = None
 
     @property
     def subscriptions(self) -> list[Subscription]:

@@ -146,6 +146,7 @@ class Handling:
             ledger=self.ledger,
             asset=asset,
             first_phase=pipeline.phases[0].name if pipeline else None,
+            new_id=self.world.new_id,
             cancelled=cancelled,
         )
 

@@ -12,7 +12,7 @@ from reelwork.vision.models_folder import (
     models_status,
     pull_command,
 )
-from reelwork.vision.package_client import ModelPullFailed
+from reelwork.vision.package_client import ModelPullFailed, OnProgress
 from reelwork.vision.pinned_file import PinnedFile
 from reelwork.vision.samples import SAMPLES
 
@@ -21,6 +21,7 @@ __all__ = [
     "SAMPLES",
     "ModelPullFailed",
     "ModelStatus",
+    "OnProgress",
     "PinnedFile",
     "Presence",
     "default_models_dir",

@@ -82,7 +82,7 @@ def test_the_first_rule_that_holds_is_due(
 def test_the_threshold_is_compared_exactly_however_close(done: int, expected: int, digits: int, nudge: int) -> None:
     """A threshold one unit in its last place beside the true ratio still decides rightly."""
     units = done * 100 * 10**digits // expected + nudge
-    threshold = Decimal(units).scaleb(-digits) if len(str(abs(units))) <= 28 else Decimal(f"{units}e-{digits}")
+    threshold = Decimal(f"{units}e-{digits}")
     policy = CompletionPolicy(threshold, None)
     exact = min(max(Fraction(threshold), Fraction(0)), Fraction(100))
     rule = due_rule(expected=expected, done=done, failed=0, watermark_at=None, now_ms=0, policy=policy)

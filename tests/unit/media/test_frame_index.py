@@ -53,6 +53,11 @@ class TestKindsOfClips:
     def test_hidden_frame_is_not_counted(self, clips: Clips) -> None:
         assert len(clips["hidden-frame.webm"].index) == 29
 
+    def test_twins_share_a_time(self, clips: Clips) -> None:
+        index = clips["twin-times.mp4"].index
+        assert index.pts[4] == index.pts[5]
+        assert len(index) == 30
+
     def test_late_start_does_not_start_at_zero(self, clips: Clips) -> None:
         assert clips["late-start.ts"].index.pts[0] > 0
 
@@ -84,6 +89,12 @@ class TestRefuses:
     def test_no_frames(self, tmp_path) -> None:
         with pytest.raises(UnreadableMedia, match="no frames"):
             build_frame_index(without_frames(tmp_path / "empty.mp4"))
+
+    def test_times_that_jump_back(self, tmp_path) -> None:
+        parts = [write_clip(tmp_path / f"{part}.ts").read_bytes() for part in range(2)]
+        (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+        with pytest.raises(UnreadableMedia, match="jump back"):
+            build_frame_index(tmp_path / "joined.ts")
 
     def test_avi_that_reorders_without_saying_how(self, tmp_path) -> None:
         with pytest.raises(UnreadableMedia, match="convert it to MP4"):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.clips import header_bomb, signature_only
+from tests.clips import header_bomb, picture_bomb, signature_only
 from tests.unit.media.conftest import Clips
 
 from reelwork.errors import ProbeLimitExceeded, UnreadableMedia
@@ -42,7 +42,7 @@ class TestLimits:
             probe_in_child(clips["plain.mp4"].path, timeout_seconds=0.001)
 
     def test_memory(self, tmp_path: Path) -> None:
-        bomb = header_bomb(tmp_path / "bomb.mp4", frames=50_000_000)
+        bomb = picture_bomb(tmp_path / "bomb.mov")
         assert bomb.stat().st_size < 4096
         with pytest.raises(ProbeLimitExceeded, match="400000000 bytes of memory"):
             probe_in_child(bomb, memory_bytes=400_000_000)
@@ -55,7 +55,7 @@ class TestLimits:
     def test_a_child_may_not_write_files(self, tmp_path: Path) -> None:
         program = (
             "from reelwork.media.probe_child import limit; limit(9, 1 << 30); "
-            f"open({str(tmp_path / 'file')!r}, 'w').write('x')"
+            f"print('x', file=open({str(tmp_path / 'file')!r}, 'w'), flush=True)"
         )
         child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert child.returncode != 0

@@ -1,3 +1,3 @@
-SELECT asset_id, state, attempts
+SELECT asset_id, state, attempts, late
 FROM assets
 WHERE job_id = ? AND stage = ? AND asset_id IN (SELECT value FROM json_each(?))

@@ -1,0 +1,86 @@
+"""Takes in a video: streamed to the object store in constant memory, measured, and probed in a child before it is
+trusted.
+
+What is refused leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from reelwork.errors import UploadTooLarge
+from reelwork.media import VideoInfo, probe_in_child
+from reelwork.objects import ObjectStore
+from reelwork.objects.keys import input_key
+
+FILE_CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVideo:
+    """A video that was accepted. sha256: of its bytes, in hexadecimal."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+    info: VideoInfo
+
+    def as_parameters(self) -> dict[str, Any]:
+        """What a job remembers of its input."""
+        return {"sha256": self.sha256, "size_bytes": self.size_bytes, **asdict(self.info)}
+
+
+async def take_video(
+    objects: ObjectStore, job_id: UUID, chunks: AsyncIterator[bytes], *, bytes_max: int
+) -> StoredVideo:
+    """Stores and probes the input of a job.
+
+    Raises UploadTooLarge, UnreadableMedia, ProbeLimitExceeded, or StoreUnavailable when the disk is full.
+    """
+    key = input_key(str(job_id))
+    meter = _Meter(chunks, bytes_max)
+    try:
+        await objects.put_stream(key, meter.chunks())
+        info = await asyncio.to_thread(_probe, objects, key)
+    except BaseException:
+        objects.delete([key])
+        raise
+    return StoredVideo(key=key, sha256=meter.digest.hexdigest(), size_bytes=meter.size_bytes, info=info)
+
+
+async def file_chunks(path: Path) -> AsyncIterator[bytes]:
+    """A local file, piece by piece."""
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, FILE_CHUNK_BYTES):
+            yield chunk
+
+
+def _probe(objects: ObjectStore, key: str) -> VideoInfo:
+    with objects.local_file(key) as path:
+        return probe_in_child(path)
+
+
+class _Meter:
+    """Counts and hashes what flows by."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], bytes_max: int) -> None:
+        self._chunks = chunks
+        self._bytes_max = bytes_max
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            self.size_bytes += len(chunk)
+            if self.size_bytes > self._bytes_max:
+                raise UploadTooLarge(
+                    f"the upload is larger than {self._bytes_max} bytes; REELWORK_MAX_UPLOAD_BYTES sets the limit"
+                )
+            self.digest.update(chunk)
+            yield chunk

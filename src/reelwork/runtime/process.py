@@ -1,0 +1,81 @@
+"""One worker process, as the supervisor starts it: `python -m reelwork.runtime.process NAME [SERVICE ...]`.
+
+It drains on SIGTERM and when its parent is gone, and leaves with REPLACE_ME when a handler hangs in one of its threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from reelwork.errors import ReelworkError
+from reelwork.runtime.backends import open_backends
+from reelwork.runtime.declaration import Catalogue, Subscription
+from reelwork.runtime.log import configure_log
+from reelwork.runtime.worker import Worker
+from reelwork.settings import Config
+
+REPLACE_ME: Final = 75
+CONFIGURATION: Final = 78
+
+
+def subscriptions_of(catalogue: Catalogue, services: Sequence[str]) -> list[Subscription]:
+    """The subscriptions of the named services; of all where none is named."""
+    return [s for s in catalogue.subscriptions if not services or s.service in services]
+
+
+async def run_worker(name: str, services: Sequence[str]) -> int:
+    """Works until it is told to stop; the exit status of the process."""
+    config = Config()
+    backends = await open_backends(config, lease_owner=name)
+    subscriptions = subscriptions_of(backends.catalogue, services)
+    threads = ThreadPoolExecutor(sum(s.prefetch for s in subscriptions) or 1, thread_name_prefix="reelwork-handler")
+    worker = Worker(
+        subscriptions,
+        broker=backends.broker,
+        handling=backends.handling(threads),
+        world=backends.world,
+        drain_seconds=config.REELWORK_DRAIN_SECONDS,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    _when_parent_is_gone(lambda: loop.call_soon_threadsafe(worker.stop))
+    await worker.run()
+    await backends.close()
+    return REPLACE_ME if worker.must_be_replaced else 0
+
+
+def _when_parent_is_gone(act: object) -> None:
+    """The parent holds the other end of standard input and never writes to it; it ends with the parent, however that
+    ends.
+    """
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        act()  # type: ignore[operator]
+
+    threading.Thread(target=watch, name="reelwork-parent-watch", daemon=True).start()
+
+
+def main() -> None:
+    name, *services = sys.argv[1:]
+    configure_log(Config().REELWORK_LOG_LEVEL)
+    try:
+        status = asyncio.run(run_worker(name, services))
+    except ReelworkError as error:
+        print(f"reelwork worker: {error}", file=sys.stderr)
+        status = CONFIGURATION
+    sys.stdout.flush()
+    os._exit(status)  # a stuck handler thread must not keep the process
+
+
+if __name__ == "__main__":
+    main()

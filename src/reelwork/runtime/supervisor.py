@@ -1,0 +1,121 @@
+"""Keeps N worker processes running: starts them, replaces those that die, hands their messages on, stops them in
+order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+from uuid import uuid4
+
+import structlog
+
+from reelwork.broker import SqlBroker
+from reelwork.errors import ConfigurationError
+from reelwork.runtime.backends import Backends
+from reelwork.runtime.process import CONFIGURATION, REPLACE_ME
+from reelwork.settings import Config
+
+RESTART_SECONDS_MIN: Final = 0.1
+RESTART_SECONDS_MAX: Final = 30.0
+HEALTHY_AFTER_SECONDS: Final = 10.0
+KILL_AFTER_DRAIN_SECONDS: Final = 5.0
+
+log = structlog.get_logger("reelwork.supervisor")
+
+
+class Supervisor:
+    """concurrency: number of worker processes. services: names, all where there are none."""
+
+    def __init__(self, backends: Backends, *, concurrency: int, services: Sequence[str] = ()) -> None:
+        known = backends.catalogue.services()
+        unknown = sorted(set(services) - set(known))
+        if unknown:
+            raise ConfigurationError(f"no service is called {', '.join(unknown)}; there are: {', '.join(known)}")
+        if concurrency < 1:
+            raise ConfigurationError("at least one worker process is needed; give --workers 1 or more")
+        self._backends = backends
+        self._concurrency = concurrency
+        self._services = services
+        self._processes: set[asyncio.subprocess.Process] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The worker processes that run now."""
+        return [process.pid for process in self._processes]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs the workers until `stop`, then drains them.
+
+        Raises ConfigurationError when a worker cannot start at all.
+        """
+        keepers = [asyncio.create_task(self._keep(stop)) for _ in range(self._concurrency)]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopping, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+            for keeper in keepers:
+                if keeper.done():
+                    keeper.result()
+        finally:
+            stop.set()
+            stopping.cancel()
+            await self._stop_processes()
+            await asyncio.gather(*keepers, return_exceptions=True)
+
+    async def _keep(self, stop: asyncio.Event) -> None:
+        pause = RESTART_SECONDS_MIN
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            born = loop.time()
+            status = await self._run_one()
+            if stop.is_set():
+                return
+            if status == CONFIGURATION:
+                raise ConfigurationError("a worker process could not start; its reason stands above")
+            pause = RESTART_SECONDS_MIN if loop.time() - born >= HEALTHY_AFTER_SECONDS else pause * 2
+            log.warning("reelwork.supervisor.restart", exit_status=status, hung=status == REPLACE_ME)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, RESTART_SECONDS_MAX)):
+                    await stop.wait()
+
+    async def _run_one(self) -> int:
+        name = f"worker-{uuid4().hex}"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "reelwork.runtime.process",
+            name,
+            *self._services,
+            stdin=asyncio.subprocess.PIPE,
+            env=worker_environment(self._backends.config),
+        )
+        self._processes.add(process)
+        try:
+            return await process.wait()
+        finally:
+            self._processes.discard(process)
+            if isinstance(self._backends.broker, SqlBroker):
+                await self._backends.broker.release_leases(name)
+
+    async def _stop_processes(self) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        patience = self._backends.config.REELWORK_DRAIN_SECONDS + KILL_AFTER_DRAIN_SECONDS
+        waiting = [asyncio.create_task(process.wait()) for process in self._processes]
+        if waiting:
+            await asyncio.wait(waiting, timeout=patience)
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def worker_environment(config: Config) -> dict[str, str]:
+    """The settings of this process as environment variables, for its children."""
+    own = config.model_dump(mode="json", exclude_none=True, exclude={"REELWORK_API_TOKEN"})
+    return {**os.environ, **{name: str(value) for name, value in own.items()}, "OPENBLAS_NUM_THREADS": "1"}

@@ -1,0 +1,115 @@
+"""The stores that must pass this suite. A new one joins by one line in STORES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from reelwork.ledger import (
+    AssetOutcome,
+    AssetState,
+    BaseJobProgressManager,
+    Completion,
+    CompletionPolicy,
+    JobMove,
+    JobProgressManager,
+    JobStatus,
+    Ledger,
+    NewDeadLetter,
+    NewJob,
+    StageRule,
+    StageStatus,
+    Work,
+    open_ledger,
+)
+from tests.clock import ManualClock
+
+STORES: Mapping[str, Callable[[Path], str]] = {
+    "sqlite": lambda folder: f"sqlite:///{folder}/reelwork.db",
+}
+
+TTL_SECONDS = 900.0
+EVERYTHING = CompletionPolicy(Decimal(100), TTL_SECONDS)
+HALF = CompletionPolicy(Decimal(50), TTL_SECONDS)
+NEEDS_ALL = CompletionPolicy(Decimal(100), TTL_SECONDS, allow_partial=False)
+STAGES = BaseJobProgressManager(
+    policy=EVERYTHING, stages={"halves": StageRule(policy=HALF), "segments": StageRule(policy=NEEDS_ALL)}
+)
+ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+
+
+@dataclass(frozen=True)
+class Store:
+    url: str
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    def open(self) -> Ledger:
+        return open_ledger(self.url, clock=self.clock)
+
+
+def manager(ledger: Ledger, policy: CompletionPolicy = EVERYTHING) -> JobProgressManager:
+    return JobProgressManager(ledger, policy=policy, clock=ledger.clock)
+
+
+def announced(stage: str, expected: int, *, job_id: str = "job", **work: Any) -> Work:
+    return Work(stages=[STAGES.announcement(job_id, stage, expected)], **work)
+
+
+def done(stage: str, *asset_ids: str, job_id: str = "job", **work: Any) -> Work:
+    return Work(stages=[STAGES.outcomes(job_id, stage, [AssetOutcome(asset_id) for asset_id in asset_ids])], **work)
+
+
+def failed(stage: str, *asset_ids: str, job_id: str = "job", error: str | None = None, **work: Any) -> Work:
+    outcomes = [AssetOutcome(asset_id, AssetState.FAILED, error=error) for asset_id in asset_ids]
+    return Work(stages=[STAGES.outcomes(job_id, stage, outcomes)], **work)
+
+
+def started(stage: str, *asset_ids: str, job_id: str = "job") -> Work:
+    return Work(stages=[STAGES.started(job_id, stage, asset_ids)])
+
+
+def expiry(stage: str, *, job_id: str = "job") -> Work:
+    return Work(stages=[STAGES.expiry(job_id, stage)])
+
+
+def new_job(job_id: str = "job", *, key: str | None = None) -> NewJob:
+    return NewJob(job_id=job_id, pipeline="analyze", input_path="input/source.mp4", idempotency_key=key)
+
+
+def moved(to: JobStatus, *, job_id: str = "job", allowed: frozenset[JobStatus] = ALIVE, **fields: Any) -> Work:
+    return Work(moves=[JobMove(job_id=job_id, allowed=allowed, to=to, **fields)])
+
+
+def running_job(ledger: Ledger, job_id: str = "job") -> None:
+    ledger.commit(Work(new_job=new_job(job_id)))
+    ledger.commit(moved(JobStatus.RUNNING, job_id=job_id))
+
+
+def dead_letter(asset_id: str = "a", *, job_id: str = "job", error: str = "unreadable") -> NewDeadLetter:
+    return NewDeadLetter(
+        job_id=job_id,
+        queue="q.frames",
+        topic="video.range.ready",
+        event_id=f"event-{asset_id}",
+        body='{"asset": "%s"}' % asset_id,
+        error=error,
+        attempts=5,
+    )
+
+
+def status(ledger: Ledger, stage: str, *, job_id: str = "job") -> StageStatus:
+    return {found.stage: found for found in ledger.stage_status(job_id)}[stage]
+
+
+def topics(ledger: Ledger, job_id: str = "job") -> list[str]:
+    return [row.topic for row in ledger.outbox(job_id)]
+
+
+def fired(results: list[Any]) -> list[Completion]:
+    """The completions among the results of `commit_all`; fails on any error there."""
+    errors = [result for result in results if isinstance(result, Exception)]
+    assert errors == []
+    return [completion for result in results for completion in result]
