@@ -133,7 +133,7 @@ def beginning_in_open_gop_clip(path: Path) -> Path:
 
 def twin_times_clip(path: Path) -> Path:
     """Frames 4 and 5 are to be shown at the same time."""
-    return remux(write_clip(path.with_stem("whole")), path, twin=5)
+    return remux(write_clip(path.with_stem("whole")), path, twin=4)
 
 
 def hidden_frame_clip(path: Path) -> Path:
@@ -185,7 +185,7 @@ SOUND_CLIPS: dict[str, Callable[[Path], Path]] = {
 def remux(source: Path, path: Path, *, shift: int = 0, first_keyframe: int = 0, twin: int | None = None) -> Path:
     """Copy the video's packets, moved by `shift` frames in time, from one of its keyframes on.
 
-    The packet `twin` gets the presentation time of the one before it.
+    The packet `twin` gets the presentation time of the frame behind it.
     """
     with av.open(str(source)) as given, av.open(str(path), "w") as made:
         stream = given.streams.video[0]
@@ -193,13 +193,12 @@ def remux(source: Path, path: Path, *, shift: int = 0, first_keyframe: int = 0, 
         assert stream.average_rate is not None
         ticks = round(shift / stream.average_rate / stream.time_base)
         copy = made.add_stream_from_template(stream)
-        keyframes_seen, previous_pts = 0, 0
+        keyframes_seen = 0
         for number, packet in enumerate(given.demux(stream)):
             keyframes_seen += packet.is_keyframe
             if packet.size and keyframes_seen > first_keyframe:
-                pts = previous_pts if number == twin else packet.pts
-                previous_pts = packet.pts
-                packet.pts, packet.dts = pts + ticks, packet.dts + ticks
+                delay = packet.duration if number == twin else 0
+                packet.pts, packet.dts = packet.pts + ticks + delay, packet.dts + ticks
                 packet.stream = copy
                 made.mux(packet)
     return path

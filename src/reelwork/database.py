@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import secrets
 import socket
 import sqlite3
 import tempfile
@@ -49,12 +50,16 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._mutex = threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._connection = self._connect()
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigurationError(f"cannot open the database {self.path}: {error}") from error
+        with contextlib.ExitStack() as opened:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock_file = opened.enter_context(open(f"{self.path}.lock", "ab"))
+                self._connection = opened.enter_context(contextlib.closing(self._connect()))
+                with self._locked():  # two processes that switch a new file to WAL at once find it locked
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+            except (OSError, sqlite3.Error) as error:
+                raise ConfigurationError(f"cannot open the database {self.path}: {error}") from error
+            opened.pop_all()
         self.doorbell = Doorbell(self.path)
         self._readers = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -63,9 +68,12 @@ class Database:
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -16000")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -16000")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     @contextlib.contextmanager
@@ -74,8 +82,7 @@ class Database:
 
         Raises StoreUnavailable when the disk is full or the file cannot be written.
         """
-        with self._mutex:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        with self._mutex, self._locked():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -87,8 +94,6 @@ class Database:
                     raise
             except sqlite3.OperationalError as error:
                 raise StoreUnavailable(f"the database {self.path} cannot be written: {error}") from error
-            finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def read(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """The first row of a query that must be cheap; readers never wait for writers."""
@@ -96,24 +101,31 @@ class Database:
         if connection is None:
             connection = self._readers.connection = self._connect()
             self._opened.append(connection)
-        row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
+        try:
+            row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"the database {self.path} cannot be read: {error}") from error
         return row
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keeps every other writer out without a transaction of its own: for migrations."""
-        with self._mutex:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        with self._mutex, self._locked():
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         with self._mutex:
             for connection in (*self._opened, self._connection):
                 connection.close()
-            os.close(self._lock_file)
+            self._lock_file.close()
         self.doorbell.close()
 
 
@@ -131,25 +143,25 @@ class Doorbell:
         self._sender.setblocking(False)
 
     def ring(self) -> None:
+        """Never raises: it comes after the commit, which no failure to ring can take back."""
+        with contextlib.suppress(OSError):
+            for listener in os.listdir(self._folder):
+                self._ring(self._folder / listener)
+
+    def _ring(self, address: Path) -> None:
         try:
-            listeners = os.listdir(self._folder)
-        except FileNotFoundError:
-            return
-        for listener in listeners:
-            address = self._folder / listener
-            try:
-                self._sender.sendto(b"!" * WAKE_BYTES, str(address))
-            except BlockingIOError:
-                continue  # it has rings enough waiting
-            except OSError:
-                address.unlink(missing_ok=True)  # its process is gone
+            self._sender.sendto(b"!" * WAKE_BYTES, str(address))
+        except ConnectionRefusedError:
+            address.unlink(missing_ok=True)  # its process is gone
+        except OSError:
+            pass  # it has rings enough waiting, or hung up
 
     def listen(self) -> socket.socket:
         """A non-blocking socket that becomes readable at each ring. The caller closes it with `hang_up`."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listener.setblocking(False)
-        listener.bind(str(self._folder / f"{os.getpid()}-{id(listener):x}"))
+        listener.bind(str(self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"))
         return listener
 
     @staticmethod

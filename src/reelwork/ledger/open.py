@@ -47,12 +47,15 @@ def _migrate(path: Path) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
-    from sqlalchemy import create_engine
+    from sqlalchemy import URL, create_engine, event
+    from sqlalchemy.exc import DatabaseError
 
     config = Config()
     config.set_main_option("script_location", "reelwork.ledger:migrations")
     config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"isolation_level": None})
+    # The driver begins no transaction before DDL; without one, a process killed here would leave half a schema.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
@@ -61,5 +64,7 @@ def _migrate(path: Path) -> None:
         raise ConfigurationError(
             f"{path} has a schema this version does not know ({error}). Upgrade reelwork, or open another data folder."
         ) from error
+    except DatabaseError as error:
+        raise ConfigurationError(f"{path} is not a Reelwork database, or is damaged: {error.orig}") from error
     finally:
         engine.dispose()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, create_engine, or_, select, text, tuple_, union_all
+from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, or_, select, text, tuple_, union_all
 from sqlalchemy.exc import OperationalError
 
 from reelwork.database import Database
@@ -40,7 +40,9 @@ class SqlLedger(Ledger):
         super().__init__(clock=clock)
         self.database = database
         self._courier: Courier | None = None
-        self._engine = create_engine(f"sqlite:///{database.path}", connect_args={"timeout": 30})
+        self._engine = create_engine(
+            URL.create("sqlite", database=str(database.path)), connect_args={"timeout": 30}
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -39,7 +39,8 @@ class FrameIndex:
 
     def seconds(self, frame_index: int) -> float:
         """Time of a frame, counted from the first frame."""
-        return float(int(self.pts[frame_index] - self.pts[0]) * self.time_base)
+        ticks: int = self.pts.item(frame_index) - self.pts.item(0)
+        return ticks * self.time_base.numerator / self.time_base.denominator
 
     def keyframe_before(self, frame_index: int) -> int:
         """Position in `keyframes` of the last one at or before a frame."""

@@ -1,6 +1,6 @@
 """Builds the frame index of a video by reading its packets alone, which costs a thousandth of decoding them.
 
-The result must agree with a plain decode of the whole file, frame by frame; a file whose packets cannot tell is refused.
+The result must agree frame by frame with a plain decode of the whole file. Where packets cannot tell, it is refused.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.clips import SOUND_CLIPS
 
 from reelwork.media import FrameIndex, build_frame_index
+from tests.clips import SOUND_CLIPS
 
 
 @dataclass(frozen=True)

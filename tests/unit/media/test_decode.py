@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.clips import SOUND_CLIPS, damage, open_gop_clip, remux, shown_number, write_clip
-from tests.unit.media.conftest import Clips, DecodedClip
 
 from reelwork.errors import UndecodableFrames
 from reelwork.media import Frame, build_frame_index, decode_frames, select_frames
+from tests.clips import SOUND_CLIPS, damage, open_gop_clip, remux, shown_number, write_clip
+from tests.unit.media.conftest import Clips, DecodedClip
 
 PEAK_MEMORY_BYTES = 250 * 10**6
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.clips import write_clip
-from tests.unit.media.conftest import Clips
 
 from reelwork.media import build_frame_index, decode_frames
 from reelwork.media.frame import Frame, PictureConverter
+from tests.clips import write_clip
+from tests.unit.media.conftest import Clips
 
 
 def flat_frame(luma: int, *, pixel_format: str = "yuv420p", size: tuple[int, int] = (64, 48)) -> Frame:

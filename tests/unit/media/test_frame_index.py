@@ -7,11 +7,11 @@ import io
 import av
 import numpy as np
 import pytest
-from tests.clips import SOUND_CLIPS, sound_only, without_frames, write_clip
-from tests.unit.media.conftest import Clips
 
 from reelwork.errors import UnreadableMedia
 from reelwork.media import FrameIndex, build_frame_index
+from tests.clips import SOUND_CLIPS, sound_only, without_frames, write_clip
+from tests.unit.media.conftest import Clips
 
 
 @pytest.mark.parametrize("name", SOUND_CLIPS)

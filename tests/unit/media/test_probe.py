@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from reelwork.errors import UnreadableMedia
+from reelwork.media import VideoInfo, probe_video
 from tests.clips import (
     SOUND_CLIPS,
     damage,
@@ -18,9 +21,6 @@ from tests.clips import (
     write_clip,
 )
 from tests.unit.media.conftest import Clips
-
-from reelwork.errors import UnreadableMedia
-from reelwork.media import VideoInfo, probe_video
 
 
 class TestSoundVideos:
@@ -79,7 +79,7 @@ class TestRefuses:
             (written(b"ffconcat version 1.0\nfile /etc/passwd\n"), "list.mp4", "not a video file"),
             (signature_only, "signature.mp4", r"signature of an MP4 file \(ftyp\) and no video"),
             (sound_only, "sound.mp4", "sound only, no video"),
-            (sound_with_cover, "album.m4a", "sound only, no video"),
+            (sound_with_cover, "album.mp4", "sound only, no video"),
             (without_frames, "empty.mp4", "holds no frames"),
             (cut_in_last_frame, "cut.mp4", "truncated: 29 of its 30 frames are there"),
         ],

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.clips import header_bomb, picture_bomb, signature_only
-from tests.unit.media.conftest import Clips
 
 from reelwork.errors import ProbeLimitExceeded, UnreadableMedia
 from reelwork.media import probe_in_child, probe_video
+from tests.clips import header_bomb, picture_bomb, signature_only
+from tests.unit.media.conftest import Clips
 
 
 class TestAnswers:

@@ -1,0 +1,53 @@
+# Everything lives in .venv; every target sets up what it needs.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check bench smoke clean contracts lock setup
+
+help:  ## show what can be done here
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv with everything that is locked in requirements.txt
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Reelwork needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "Setting up .venv (about a minute the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)  ## analyse a real clip on this machine: progress, one completion, a contact sheet in demo-output/
+	@$(BIN)/reelwork demo --output demo-output
+
+test: $(READY)  ## run all tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(READY)  ## format, lint, types, import layers, contracts, job transitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/contracts.py --check
+	$(BIN)/python scripts/job_transitions.py
+	$(BIN)/python scripts/env_example.py --check
+
+smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
+	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)
+
+bench: $(READY)  ## measure the ledger and the analyze job
+	@$(BIN)/python benchmarks/ledger.py
+	@$(BIN)/python benchmarks/analyze.py
+
+contracts: $(READY)  ## write contracts/ and .env.example anew from the code
+	@$(BIN)/python scripts/contracts.py
+	@$(BIN)/python scripts/env_example.py
+
+lock: $(READY)  ## compile requirements.txt anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra dev pyproject.toml --output-file requirements.txt
+
+clean:  ## remove everything that make has made
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist demo-output
