@@ -1,7 +1,8 @@
 """Brokers: they carry hints between processes; the ledger decides what is done."""
 
-from reelwork.broker.base import DELIVERIES_MAX, Broker, Delivery, Message, Topology
+from reelwork.broker.base import DELIVERIES_MAX, Broker, Delivery, Topology
 from reelwork.broker.memory import Faults, MemoryBroker
 from reelwork.broker.sql import SqlBroker
+from reelwork.message import Message
 
 __all__ = ["DELIVERIES_MAX", "Broker", "Delivery", "Faults", "MemoryBroker", "Message", "SqlBroker", "Topology"]

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from reelwork.message import Message
+
 DELIVERIES_MAX: Final = 100
 DEFAULT_LEASE_SECONDS: Final = 30.0
 
@@ -30,18 +32,6 @@ class Topology:
 
     def queues(self, topic: str) -> frozenset[str]:
         return self.bindings.get(topic, frozenset())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """An event on its way. With `queue` it goes to that queue only, else to every queue of its topic."""
-
-    event_id: str
-    job_id: str
-    topic: str
-    body: str
-    queue: str | None = None
-    is_replay: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

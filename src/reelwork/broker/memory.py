@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Message
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery
+from reelwork.message import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
-from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Message, Topology
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
 from reelwork.database import Database, Doorbell
+from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
 T = TypeVar("T")
@@ -35,28 +36,13 @@ class Receipt(NamedTuple):
     lease: str
 
 
-class Routable(Protocol):
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def job_id(self) -> str: ...
-    @property
-    def topic(self) -> str: ...
-    @property
-    def body(self) -> str: ...
-    @property
-    def queue(self) -> str | None: ...
-    @property
-    def is_replay(self) -> bool: ...
-
-
 class SqlCourier:
     """The side of the broker that works inside the ledger's transactions."""
 
     def __init__(self) -> None:
         self.topology = Topology({})
 
-    def publish(self, connection: Any, messages: Sequence[Routable], now_ms: int) -> None:
+    def publish(self, connection: Any, messages: Sequence[Message], now_ms: int) -> None:
         rows = [
             (queue, m.job_id, m.event_id, m.topic, m.body, m.is_replay, now_ms, now_ms)
             for m in messages

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-from reelwork.errors import ReelworkError, StoreUnavailable
+from reelwork.errors import StoreUnavailable
 from reelwork.ledger.commit import Transaction, apply_group
 from reelwork.ledger.records import (
     AnnouncementConflict,
@@ -30,31 +30,17 @@ from reelwork.ledger.records import (
     StageStatus,
 )
 from reelwork.ledger.work import Work
+from reelwork.message import Message
 
 Clock = Callable[[], float]
 GROUP_WORKS_MAX: Final = 500
 PAGE_SIZE: Final = 100
 
 
-class OutgoingMessage(Protocol):
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def job_id(self) -> str: ...
-    @property
-    def topic(self) -> str: ...
-    @property
-    def body(self) -> str: ...
-    @property
-    def queue(self) -> str | None: ...
-    @property
-    def is_replay(self) -> bool: ...
-
-
 class Courier(Protocol):
     """A broker that lives in the ledger's database: publishing and acknowledging ride in the ledger's transaction."""
 
-    def publish(self, connection: object, messages: Sequence[OutgoingMessage], now_ms: int) -> None: ...
+    def publish(self, connection: object, messages: Sequence[Message], now_ms: int) -> None: ...
     def acknowledge(self, connection: object, receipts: Sequence[object]) -> None: ...
 
 
@@ -94,7 +80,7 @@ class Ledger(ABC):
         for ticket in tickets:
             try:
                 ticket.work.validate()
-            except ReelworkError as error:
+            except Exception as error:
                 ticket.result = error
             else:
                 self._waiting.append(ticket)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from reelwork.errors import JobNotFound, JobTransitionRefused, ReelworkError
+from reelwork.errors import InvalidWork, JobNotFound, JobTransitionRefused, ReelworkError
 from reelwork.events import JobFailed, stable_event_id
 from reelwork.ledger.records import (
     ALLOWED_TRANSITIONS,
@@ -21,7 +21,8 @@ from reelwork.ledger.records import (
     Known,
 )
 from reelwork.ledger.stage import AssetRow, Stage, apply_update, missing_assets_message
-from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Publishable, Work
+from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Publishable, Work, error_text
+from reelwork.message import Message
 
 MISSING_ASSETS_NAMED_MAX = 20
 
@@ -34,17 +35,6 @@ class JobExists(ReelworkError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} was created with this idempotency key")
         self.job_id = job_id
-
-
-class OutgoingEvent(NamedTuple):
-    """An event to be put into the outbox; `queue` only where it goes to one queue, not to its topic."""
-
-    event_id: str
-    job_id: str
-    topic: str
-    body: str
-    queue: str | None = None
-    is_replay: bool = False
 
 
 @dataclass(slots=True)
@@ -77,7 +67,7 @@ class Transaction(Protocol):
     def insert_inbox(self, pairs: Sequence[Inbox], now_ms: int) -> None: ...
     def insert_dead_letters(self, letters: Sequence[NewDeadLetter], now_ms: int) -> None: ...
     def mark_replayed(self, dead_letter_ids: Sequence[int], now_ms: int) -> None: ...
-    def insert_events(self, events: Sequence[OutgoingEvent], now_ms: int) -> None: ...
+    def insert_events(self, events: Sequence[Message], now_ms: int) -> None: ...
     def acknowledge(self, receipts: Sequence[object]) -> None: ...
 
 
@@ -99,7 +89,7 @@ class _Group:
     conflicts: list[AnnouncementConflict] = field(default_factory=list)
     letters: list[NewDeadLetter] = field(default_factory=list)
     replayed: list[int] = field(default_factory=list)
-    events: list[OutgoingEvent] = field(default_factory=list)
+    events: list[Message] = field(default_factory=list)
     receipts: list[object] = field(default_factory=list)
 
 
@@ -113,11 +103,8 @@ def apply_group(transaction: Transaction, works: Sequence[Work], now_ms: int) ->
     results: list[list[Completion] | ReelworkError] = []
     for work in works:
         group.now_ms = now_ms if work.at_ms is None else work.at_ms
-        try:
-            results.append(_apply(group, work))
-        except ReelworkError as refusal:
-            results.append(refusal)
-    _save(group)
+        results.append(_apply(group, work))
+    _save(group, now_ms)
     return results
 
 
@@ -135,6 +122,7 @@ def _load(group: _Group, works: Sequence[Work]) -> None:
         group.known[key] = group.transaction.known_assets(key, sorted(ids)) if ids and key in group.stages else {}
         group.rows[key] = {}
     job_ids = {move.job_id for work in works for move in work.moves}
+    job_ids |= {work.new_job.job_id for work in works if work.new_job is not None}
     job_ids |= {event.job_id for work in works if work.inbox or work.stages for event in work.events}
     job_ids |= {
         update.job_id for update in updates if update.key not in group.stages or not update.policy.allow_partial
@@ -147,12 +135,16 @@ def _load(group: _Group, works: Sequence[Work]) -> None:
         group.consumed = group.transaction.consumed(pairs)
 
 
-def _apply(group: _Group, work: Work) -> list[Completion]:
+def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
     if work.inbox is not None and work.inbox in group.consumed:
         group.receipts.extend(work.receipts)
         return []
-    moves = _accepted_moves(group, work.moves)
-    letter = _letter_to_replay(group, work.replay)
+    try:
+        moves = _accepted_moves(group, work.moves)
+        letter = _letter_to_replay(group, work.replay)
+        _check_new_job(group, work.new_job)
+    except ReelworkError as refusal:
+        return refusal
     if work.new_job is not None:
         _insert_job(group, work.new_job)
     for move in moves:
@@ -173,11 +165,14 @@ def _apply(group: _Group, work: Work) -> list[Completion]:
 
 def _accepted_moves(group: _Group, moves: Iterable[JobMove]) -> list[JobMove]:
     accepted = []
+    moved: dict[str, JobState] = {}
     for move in moves:
-        refusal = _refusal(group.jobs.get(move.job_id), move)
-        if refusal is None:
+        job = moved.get(move.job_id, group.jobs.get(move.job_id))
+        refusal = _refusal(job, move)
+        if refusal is None and job is not None:
             accepted.append(move)
-        elif not move.lenient:
+            moved[move.job_id] = JobState(move.to or job.status, move.phase or job.phase)
+        elif refusal is not None and not move.lenient:
             raise refusal
     return accepted
 
@@ -209,11 +204,18 @@ def _move(group: _Group, move: JobMove) -> None:
     group.dirty_jobs.add(move.job_id)
 
 
-def _insert_job(group: _Group, job: NewJob) -> None:
+def _check_new_job(group: _Group, job: NewJob | None) -> None:
+    if job is None:
+        return
     if job.idempotency_key is not None:
         existing = group.transaction.job_with_key(job.idempotency_key)
         if existing is not None:
             raise JobExists(existing)
+    if job.job_id in group.jobs:
+        raise InvalidWork(f"there is a job {job.job_id} already; a new job needs an id of its own")
+
+
+def _insert_job(group: _Group, job: NewJob) -> None:
     group.transaction.insert_job(job, group.now_ms)
     group.jobs[job.job_id] = JobState(JobStatus.PENDING, None)
 
@@ -224,7 +226,7 @@ def _letter_to_replay(group: _Group, dead_letter_id: int | None) -> DeadLetter |
     letter = group.transaction.dead_letter(dead_letter_id)
     if letter is None:
         raise ReelworkError(f"there is no dead letter {dead_letter_id}; `reelwork dead-letters` lists them")
-    if letter.replayed_at is not None:
+    if letter.replayed_at is not None or dead_letter_id in group.replayed:
         raise ReelworkError(
             f"dead letter {dead_letter_id} was replayed already; if it failed again it has a new number"
         )
@@ -238,7 +240,7 @@ def _letter_to_replay(group: _Group, dead_letter_id: int | None) -> DeadLetter |
 def _replay(group: _Group, letter: DeadLetter) -> None:
     group.replayed.append(letter.dead_letter_id)
     group.events.append(
-        OutgoingEvent(letter.event_id, letter.job_id, letter.topic, letter.body, letter.queue, is_replay=True)
+        Message(letter.event_id, letter.job_id, letter.topic, letter.body, letter.queue, is_replay=True)
     )
     job = group.jobs.get(letter.job_id)
     if job is not None and job.status is JobStatus.FAILED:
@@ -282,7 +284,7 @@ def _fail_short(group: _Group, stage: Stage) -> None:
         if row.outcome is not None and group.known[key][asset_id].state == "failed"
     }
     failed = {**group.transaction.failed_assets(key, MISSING_ASSETS_NAMED_MAX), **failed}
-    message = missing_assets_message(stage, failed, named_max=MISSING_ASSETS_NAMED_MAX)
+    message = error_text(missing_assets_message(stage, failed, named_max=MISSING_ASSETS_NAMED_MAX))
     allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
     _move(group, JobMove(job_id=stage.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=message))
     event_id = stable_event_id(f"{stage.job_id}/{stage.stage}/fell short/{group.now_ms}")
@@ -294,16 +296,16 @@ def _is_cancelled(group: _Group, job_id: str) -> bool:
     return job is not None and job.status is JobStatus.CANCELLED
 
 
-def _outgoing(event: Publishable) -> OutgoingEvent:
-    return OutgoingEvent(str(event.identity), event.job_id, event.topic, event.body())
+def _outgoing(event: Publishable) -> Message:
+    return Message(str(event.identity), event.job_id, event.topic, event.body())
 
 
-def _outgoing_completion(completion: Completion) -> OutgoingEvent:
-    return OutgoingEvent(completion.event_id, completion.job_id, completion.topic, completion.body())
+def _outgoing_completion(completion: Completion) -> Message:
+    return Message(completion.event_id, completion.job_id, completion.topic, completion.body())
 
 
-def _save(group: _Group) -> None:
-    transaction, now_ms = group.transaction, group.now_ms
+def _save(group: _Group, now_ms: int) -> None:
+    transaction = group.transaction
     if group.dirty_jobs:
         transaction.save_jobs({job_id: group.jobs[job_id] for job_id in sorted(group.dirty_jobs)}, now_ms)
     if group.stages:

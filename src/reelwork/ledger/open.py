@@ -65,6 +65,8 @@ def _migrate(path: Path) -> None:
             f"{path} has a schema this version does not know ({error}). Upgrade reelwork, or open another data folder."
         ) from error
     except DatabaseError as error:
-        raise ConfigurationError(f"{path} is not a Reelwork database, or is damaged: {error.orig}") from error
+        raise ConfigurationError(
+            f"cannot bring {path} up to date: {error.orig}. If it is not a Reelwork database, open another data folder."
+        ) from error
     finally:
         engine.dispose()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from reelwork.events import Event
 from reelwork.ledger.base import Ledger
 from reelwork.ledger.records import AssetState, Completion, StageStatus
-from reelwork.ledger.rules import CompletionPolicy
+from reelwork.ledger.rules import CompletionPolicy, Rule, due_rule, fires
 from reelwork.ledger.work import AssetOutcome, StageUpdate, Work
 
 
@@ -44,6 +44,19 @@ class BaseJobProgressManager:
     def topic_of(self, stage: str) -> str:
         rule = self._stages.get(stage)
         return f"{stage}.completed" if rule is None or rule.topic is None else rule.topic
+
+    def is_due(self, status: StageStatus, *, now_ms: int, with_watermark: bool) -> bool:
+        """Whether a rule holds for the stage as it stands, by its policy of now."""
+        policy = self.policy_of(status.stage)
+        rule = due_rule(
+            expected=status.expected,
+            done=status.done,
+            failed=status.failed,
+            watermark_at=status.watermark_at if with_watermark else None,
+            now_ms=now_ms,
+            policy=policy,
+        )
+        return fires(rule, policy) or rule is Rule.WATERMARK
 
     def announcement(self, job_id: str, stage: str, expected: int) -> StageUpdate:
         return StageUpdate(
@@ -115,7 +128,9 @@ class JobProgressManager(BaseJobProgressManager):
         completions: list[Completion] = []
         after = None
         while page := self._ledger.open_stages(after=after):
-            works = [self._work(self.expiry(stage.job_id, stage.stage)) for stage in page]
+            now_ms = self._now_ms()
+            due = [stage for stage in page if self.is_due(stage, now_ms=now_ms, with_watermark=True)]
+            works = [self._work(self.expiry(stage.job_id, stage.stage)) for stage in due]
             for result in self._ledger.commit_all(works):
                 if isinstance(result, Exception):
                     raise result
@@ -131,4 +146,7 @@ class JobProgressManager(BaseJobProgressManager):
         return completions[0] if completions else None
 
     def _work(self, update: StageUpdate) -> Work:
-        return Work(stages=[update], at_ms=round(self._clock() * 1000))
+        return Work(stages=[update], at_ms=self._now_ms())
+
+    def _now_ms(self) -> int:
+        return round(self._clock() * 1000)

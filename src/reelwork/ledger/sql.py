@@ -40,9 +40,7 @@ class SqlLedger(Ledger):
         super().__init__(clock=clock)
         self.database = database
         self._courier: Courier | None = None
-        self._engine = create_engine(
-            URL.create("sqlite", database=str(database.path)), connect_args={"timeout": 30}
-        )
+        self._engine = create_engine(URL.create("sqlite", database=str(database.path)), connect_args={"timeout": 30})
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

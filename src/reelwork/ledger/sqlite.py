@@ -11,10 +11,11 @@ from typing import Any
 
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger.base import Courier
-from reelwork.ledger.commit import JobState, OutgoingEvent, StageKey
+from reelwork.ledger.commit import JobState, StageKey
 from reelwork.ledger.records import AnnouncementConflict, AssetState, Completion, DeadLetter, JobStatus, Known
 from reelwork.ledger.stage import AssetRow, Stage
 from reelwork.ledger.work import Inbox, NewDeadLetter, NewJob, encode_result, error_text
+from reelwork.message import Message
 
 
 @cache
@@ -170,7 +171,7 @@ class SqliteTransaction:
             statement("mark_replayed"), [(now_ms, dead_letter_id) for dead_letter_id in dead_letter_ids]
         )
 
-    def insert_events(self, events: Sequence[OutgoingEvent], now_ms: int) -> None:
+    def insert_events(self, events: Sequence[Message], now_ms: int) -> None:
         fresh = self._drop_known(events)
         sent_at = None if self._courier is None else now_ms
         publications = 0 if self._courier is None else 1
@@ -196,7 +197,7 @@ class SqliteTransaction:
             self._courier.publish(self._connection, fresh, now_ms)
         self.has_events = bool(fresh)
 
-    def _drop_known(self, events: Sequence[OutgoingEvent]) -> list[OutgoingEvent]:
+    def _drop_known(self, events: Sequence[Message]) -> list[Message]:
         event_ids = json.dumps([event.event_id for event in events])
         seen = {row[0] for row in self._connection.execute(statement("known_events"), (event_ids,))}
         fresh = []

@@ -79,6 +79,7 @@ def apply_update(
         stage.watermark_at = update.policy.watermark_after(now_ms)
     elif update.postpone:
         _postpone(stage, update, now_ms)
+    stage.is_new = False
     _measure_progress(stage)
     if stage.is_open:
         _evaluate(stage, update, change, now_ms, has_news=news)

@@ -80,8 +80,7 @@ class Handling:
         except WorkCancelled:
             await self._finish(subscription, delivery)
         except JobTransitionRefused as refusal:
-            log.info("reelwork.worker.refused", queue=delivery.queue, job_id=delivery.message.job_id, why=str(refusal))
-            await self._finish(subscription, delivery)
+            await self._refused(subscription, delivery, refusal)
         except HandlerTimeout as error:
             await self._retry_or_bury(subscription, delivery, error)
             raise
@@ -159,6 +158,17 @@ class Handling:
         """Nothing is left to do for this delivery: its job is over."""
         log.info("reelwork.worker.dropped", queue=subscription.queue, job_id=delivery.message.job_id)
         await self.finish(delivery, Work(inbox=inbox_of(delivery)))
+
+    async def _refused(self, subscription: Subscription, delivery: Delivery, refusal: JobTransitionRefused) -> None:
+        """The job is over.
+
+        If it failed it may be brought back, and must then find this message among the dead letters.
+        """
+        job = await self.recorder.read(self.ledger.job, delivery.message.job_id)
+        if job.status is JobStatus.FAILED:
+            await self._bury(subscription, delivery, refusal, delivery.attempts + 1)
+        else:
+            await self._finish(subscription, delivery)
 
     async def _retry_or_bury(self, subscription: Subscription, delivery: Delivery, error: Exception) -> None:
         attempts = delivery.attempts + 1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reelwork.runtime.backends import Backends
 from reelwork.runtime.supervisor import Supervisor
+from reelwork.runtime.together import run_together
 
 
 async def run_node(backends: Backends, stop: asyncio.Event, *, workers: int, services: Sequence[str] = ()) -> None:
@@ -15,14 +16,7 @@ async def run_node(backends: Backends, stop: asyncio.Event, *, workers: int, ser
     Raises what stopped it when it was not `stop`.
     """
     relay = backends.relay()
-    tasks = [relay.run(stop), backends.sweeper(relay).run(stop)]
+    parts = [relay.run(stop), backends.sweeper(relay).run(stop)]
     if workers:
-        tasks.append(Supervisor(backends, concurrency=workers, services=services).run(stop))
-    running = [asyncio.create_task(task) for task in tasks]
-    try:
-        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-    finally:
-        stop.set()
-        await asyncio.gather(*running, return_exceptions=True)
+        parts.append(Supervisor(backends, concurrency=workers, services=services).run(stop))
+    await run_together(stop, *parts)

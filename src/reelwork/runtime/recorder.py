@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from reelwork.ledger import Completion, Ledger, Work
@@ -37,7 +37,7 @@ class Recorder:
     async def _commit_waiting(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting, []
-            results = await self.read(self._commit_group, [work for work, _ in group])
+            results = await self._results([work for work, _ in group])
             for (_, future), result in zip(group, results, strict=True):
                 if future.cancelled():
                     continue
@@ -45,6 +45,12 @@ class Recorder:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+    async def _results(self, works: list[Work]) -> Sequence[list[Completion] | Exception]:
+        try:
+            return await self.read(self._commit_group, works)
+        except Exception as error:  # every caller must hear of it, or it would wait for ever
+            return [error] * len(works)
 
     def _commit_group(self, works: list[Work]) -> list[list[Completion] | Exception]:
         results = self._ledger.commit_all(works)

@@ -10,10 +10,11 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from reelwork.broker import Broker, Message
+from reelwork.broker import Broker
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger import Ledger
 from reelwork.ledger.records import OutboxRow
+from reelwork.message import Message
 from reelwork.runtime.world import World
 
 IDLE_SECONDS: Final = 0.2

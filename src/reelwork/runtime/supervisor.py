@@ -64,7 +64,6 @@ class Supervisor:
         finally:
             stop.set()
             stopping.cancel()
-            await self._stop_processes()
             await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _keep(self, stop: asyncio.Event) -> None:
@@ -72,7 +71,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             born = loop.time()
-            status = await self._run_one()
+            status = await self._run_one(stop)
             if stop.is_set():
                 return
             if status == CONFIGURATION:
@@ -83,7 +82,8 @@ class Supervisor:
                 async with asyncio.timeout(min(pause, RESTART_SECONDS_MAX)):
                     await stop.wait()
 
-    async def _run_one(self) -> int:
+    async def _run_one(self, stop: asyncio.Event) -> int:
+        """Runs one worker process to its end, which `stop` brings about; its exit status."""
         name = f"worker-{uuid4().hex}"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -95,23 +95,26 @@ class Supervisor:
             env=worker_environment(self._backends.config),
         )
         self._processes.add(process)
+        ended, stopping = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
         try:
-            return await process.wait()
+            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._drain(process)
+            return await ended
         finally:
+            stopping.cancel()
             self._processes.discard(process)
             if isinstance(self._backends.broker, SqlBroker):
                 await self._backends.broker.release_leases(name)
 
-    async def _stop_processes(self) -> None:
-        for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-        patience = self._backends.config.REELWORK_DRAIN_SECONDS + KILL_AFTER_DRAIN_SECONDS
-        waiting = [asyncio.create_task(process.wait()) for process in self._processes]
-        if waiting:
-            await asyncio.wait(waiting, timeout=patience)
-        for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
+    async def _drain(self, process: asyncio.subprocess.Process) -> None:
+        """Lets a worker finish what it has at hand, and kills it when that takes longer than it may."""
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(self._backends.config.REELWORK_DRAIN_SECONDS + KILL_AFTER_DRAIN_SECONDS):
+                    await process.wait()
+            except TimeoutError:
                 process.kill()
 
 

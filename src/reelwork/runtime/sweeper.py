@@ -12,7 +12,6 @@ import structlog
 from reelwork.broker import Broker
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger import AssetState, BaseJobProgressManager, Completion, Job, Ledger, StageStatus, Work
-from reelwork.ledger.rules import due_rule, fires
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import stages_prefix
 from reelwork.runtime.conductor import Conductor
@@ -104,23 +103,11 @@ class Sweeper:
         after = None
         while page := await self._recorder.read(lambda: self._ledger.open_stages(after=after)):  # noqa: B023
             for stage in page:
-                if self._would_fire(stage):
+                if self._stages.is_due(stage, now_ms=self._world.now_ms(), with_watermark=False):
                     update = self._stages.reevaluation(stage.job_id, stage.stage)
                     completions += await self._recorder.commit(Work(stages=[update]))
             after = (page[-1].job_id, page[-1].stage)
         return completions
-
-    def _would_fire(self, stage: StageStatus) -> bool:
-        policy = self._stages.policy_of(stage.stage)
-        rule = due_rule(
-            expected=stage.expected,
-            done=stage.done,
-            failed=stage.failed,
-            watermark_at=None,
-            now_ms=self._world.now_ms(),
-            policy=policy,
-        )
-        return fires(rule, policy)
 
     def _remove_orphans(self) -> None:
         """Removes what attempts wrote that do not count, once a job has been over for a while."""

@@ -122,7 +122,7 @@ class TestFile:
         foreign = sqlite3.connect(path)
         foreign.execute("CREATE TABLE jobs (salary INTEGER)")
         foreign.close()
-        with pytest.raises(ConfigurationError, match="not a Reelwork database"):
+        with pytest.raises(ConfigurationError, match="not a Reelwork database, open another"):
             open_ledger(f"sqlite:///{path}")
         foreign = sqlite3.connect(path)
         assert foreign.execute("SELECT name FROM sqlite_master").fetchall() == [("jobs",)]

@@ -1,0 +1,69 @@
+"""The API's HTTP server as one part of a larger process: it neither handles signals nor starts a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from reelwork.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+OPEN_CONNECTIONS_SECONDS: Final = 5
+"""How long answers under way may take once the server is to stop."""
+
+
+@contextlib.contextmanager
+def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket. Raises ConfigurationError saying why an address cannot be had."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}. "
+            "Choose another address with --host and --port; --port 0 takes any free port."
+        ) from error
+    with listener:
+        yield listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where a client reaches a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class HttpServer(uvicorn.Server):
+    """Serves `app` until `stop`, and says when it listens."""
+
+    def __init__(self, app: FastAPI, *, stop: asyncio.Event, on_listening: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                timeout_graceful_shutdown=OPEN_CONNECTIONS_SECONDS,
+            )
+        )
+        self._stop = stop
+        self._on_listening = on_listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
+
+    async def on_tick(self, counter: int) -> bool:
+        return self._stop.is_set() or await super().on_tick(counter)

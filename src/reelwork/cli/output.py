@@ -1,0 +1,76 @@
+"""How commands speak: results on standard output, for a person or as one JSON document; all else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+WIDTH_WHERE_NOBODY_WATCHES: Final = 120
+
+Report = Callable[[str, float | None], None]
+"""Moves a progress bar: what goes on now, and the fraction of all that is done (None when there is no telling)."""
+
+
+def tell(*parts: RenderableType) -> None:
+    """For a person, on standard output."""
+    console = _console(stderr=False)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+
+
+def tell_json(document: Any) -> None:
+    """For a program, on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def tell_json_line(document: Any) -> None:
+    """For a program that goes on reading."""
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def warn(sentence: str) -> None:
+    """For a person, on standard error."""
+    _console(stderr=True).print(sentence, style="yellow", soft_wrap=True)
+
+
+def tell_error(sentence: str, *, as_json: bool) -> None:
+    """What went wrong, in one sentence."""
+    if as_json:
+        tell_json({"error": sentence})
+    else:
+        _console(stderr=True).print(f"reelwork: {sentence}", style="red", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_bar(description: str) -> Iterator[Report]:
+    """A bar on standard error while the block runs, gone afterwards; none where standard error is no terminal."""
+    console = _console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=None)
+
+        def report(doing: str, fraction: float | None) -> None:
+            total = None if fraction is None else 1.0
+            progress.update(task, description=doing, total=total, completed=fraction or 0.0)
+
+        yield report
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH_WHERE_NOBODY_WATCHES
+    return Console(stderr=stderr, highlight=False, markup=False, width=width)
