@@ -33,6 +33,10 @@ class JobEndedBadly(ReelworkError):
     """A job failed or was cancelled; the text is its reason."""
 
 
+class Interrupted(ReelworkError):
+    """A signal ended the command."""
+
+
 class ServerUnreachable(ReelworkError):
     """No answer came from the server, or one that no Reelwork server gives."""
 
@@ -41,13 +45,21 @@ class NotFinished(ReelworkError):
     """What was asked for is there only when the job is over."""
 
 
-BAD_INPUT = (PermanentError, ConfigurationError, JobNotFound, JobTransitionRefused, UploadTooLarge)
+EXIT_CODES = {
+    PermanentError: ExitCode.BAD_INPUT,
+    ConfigurationError: ExitCode.BAD_INPUT,
+    JobNotFound: ExitCode.BAD_INPUT,
+    JobTransitionRefused: ExitCode.BAD_INPUT,
+    UploadTooLarge: ExitCode.BAD_INPUT,
+    ServerUnreachable: ExitCode.UNREACHABLE,
+    NotFinished: ExitCode.NOT_FINISHED,
+    Interrupted: ExitCode.INTERRUPTED,
+}
 
 
 def exit_code_of(error: ReelworkError) -> ExitCode:
     """The exit status that an error ends a command with."""
-    if isinstance(error, ServerUnreachable):
-        return ExitCode.UNREACHABLE
-    if isinstance(error, NotFinished):
-        return ExitCode.NOT_FINISHED
-    return ExitCode.BAD_INPUT if isinstance(error, BAD_INPUT) else ExitCode.FAILED
+    for kind, code in EXIT_CODES.items():
+        if isinstance(error, kind):
+            return code
+    return ExitCode.FAILED

@@ -53,12 +53,13 @@ async def run_workers(config: Config, services: list[str], *, count: int, on_sta
     from reelwork.cli.stop_signal import stop_on_signal
     from reelwork.runtime.backends import open_backends
     from reelwork.runtime.node import run_node
+    from reelwork.runtime.supervisor import check_services
 
     with stop_on_signal() as stop:
         backends = await open_backends(config)
         try:
-            node = run_node(backends, stop, workers=count, services=services)
-            on_started(services or list(backends.catalogue.services()))
-            await node
+            check_services(backends.catalogue, services)
+            on_started(services or backends.catalogue.services())
+            await run_node(backends, stop, workers=count, services=services)
         finally:
             await backends.close()

@@ -200,7 +200,7 @@ def _move(group: _Group, move: JobMove) -> None:
     job.status = move.to or job.status
     job.phase = move.phase or job.phase
     job.output_path = move.output_path or job.output_path
-    job.error_message = move.error_message or job.error_message
+    job.error_message = error_text(move.error_message) if move.error_message else job.error_message
     group.dirty_jobs.add(move.job_id)
 
 

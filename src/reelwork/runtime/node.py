@@ -15,8 +15,7 @@ async def run_node(backends: Backends, stop: asyncio.Event, *, workers: int, ser
 
     Raises what stopped it when it was not `stop`.
     """
+    supervisors = [Supervisor(backends, concurrency=workers, services=services)] if workers else []
     relay = backends.relay()
-    parts = [relay.run(stop), backends.sweeper(relay).run(stop)]
-    if workers:
-        parts.append(Supervisor(backends, concurrency=workers, services=services).run(stop))
-    await run_together(stop, *parts)
+    parts = (relay, backends.sweeper(relay), *supervisors)
+    await run_together(stop, *(part.run(stop) for part in parts))

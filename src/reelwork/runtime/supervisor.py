@@ -18,6 +18,7 @@ import structlog
 from reelwork.broker import SqlBroker
 from reelwork.errors import ConfigurationError
 from reelwork.runtime.backends import Backends
+from reelwork.runtime.declaration import Catalogue
 from reelwork.runtime.process import CONFIGURATION, REPLACE_ME
 from reelwork.settings import Config
 
@@ -33,10 +34,7 @@ class Supervisor:
     """concurrency: number of worker processes. services: names, all where there are none."""
 
     def __init__(self, backends: Backends, *, concurrency: int, services: Sequence[str] = ()) -> None:
-        known = backends.catalogue.services()
-        unknown = sorted(set(services) - set(known))
-        if unknown:
-            raise ConfigurationError(f"no service is called {', '.join(unknown)}; there are: {', '.join(known)}")
+        check_services(backends.catalogue, services)
         if concurrency < 1:
             raise ConfigurationError("at least one worker process is needed; give --workers 1 or more")
         self._backends = backends
@@ -116,6 +114,14 @@ class Supervisor:
                     await process.wait()
             except TimeoutError:
                 process.kill()
+
+
+def check_services(catalogue: Catalogue, services: Sequence[str]) -> None:
+    """Raises ConfigurationError naming the known ones."""
+    known = catalogue.services()
+    unknown = sorted(set(services) - set(known))
+    if unknown:
+        raise ConfigurationError(f"no service is called {', '.join(unknown)}; there are: {', '.join(known)}")
 
 
 def worker_environment(config: Config) -> dict[str, str]:

@@ -1,0 +1,138 @@
+"""Runs one job to its end in this process and its workers, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from reelwork.cli.configuration import load_config
+from reelwork.cli.exit_code import Interrupted, JobEndedBadly
+from reelwork.cli.output import Report
+from reelwork.cli.stop_signal import stop_on_signal
+from reelwork.errors import ConfigurationError
+from reelwork.ledger import Job, JobStatus, Ledger
+from reelwork.media import FrameIndex
+from reelwork.objects import ObjectStore
+from reelwork.objects.keys import frame_index_key
+from reelwork.runtime.backends import Backends, open_backends
+from reelwork.runtime.intake import file_chunks, take_video
+from reelwork.runtime.jobs import JobDetail, Jobs
+from reelwork.runtime.node import run_node
+from reelwork.runtime.together import run_together
+from reelwork.settings import Config
+
+PIPELINE: Final = "analyze"
+POLL_SECONDS: Final = 0.1
+DRAIN_SECONDS: Final = 1.0
+"""Once the only job is over or cancelled there is nothing worth waiting for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedJob:
+    """completions: number of completion events in the outbox, by stage."""
+
+    detail: JobDetail
+    completions: dict[str, int]
+    index: FrameIndex
+
+
+@contextlib.contextmanager
+def embedded_config(data: Path | None) -> Iterator[Config]:
+    """Settings of a run without a server: on a data folder that is gone afterwards, where none is given."""
+    with contextlib.ExitStack() as opened:
+        if data is None:
+            data = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="reelwork-")))
+        quiet = {} if "REELWORK_LOG_LEVEL" in os.environ else {"REELWORK_LOG_LEVEL": "error"}
+        yield load_config(data=data, REELWORK_DRAIN_SECONDS=DRAIN_SECONDS, **quiet)
+
+
+def run_embedded(
+    config: Config, video: Path, parameters: dict[str, Any], *, workers: int, results: Path, report: Report
+) -> FinishedJob:
+    """Analyses a video and leaves its results in a file.
+
+    Raises JobEndedBadly with the reason of a failed job, Interrupted after a signal has cancelled it, and what refuses
+    a video or its parameters.
+    """
+    return asyncio.run(_run(config, video, parameters, workers=workers, results=results, report=report))
+
+
+async def _run(
+    config: Config, video: Path, parameters: dict[str, Any], *, workers: int, results: Path, report: Report
+) -> FinishedJob:
+    with stop_on_signal() as stop:
+        backends = await open_backends(config)
+        try:
+            jobs = Jobs(backends.ledger, backends.catalogue)
+            report("reading the video", None)
+            job_id = await _submit(backends, jobs, video, parameters)
+            node = run_node(backends, stop, workers=workers)
+            await run_together(stop, node, _follow(jobs, job_id, stop, report))
+            return await asyncio.to_thread(_finish, backends, jobs.detail(job_id), results)
+        finally:
+            await backends.close()
+
+
+async def _submit(backends: Backends, jobs: Jobs, video: Path, parameters: dict[str, Any]) -> str:
+    checked = jobs.check(PIPELINE, parameters)
+    job_id = uuid4()
+    bytes_max = backends.config.REELWORK_MAX_UPLOAD_BYTES
+    stored = await take_video(backends.objects, job_id, file_chunks(video), bytes_max=bytes_max)
+    known = {**checked.model_dump(mode="json"), "input": stored.as_parameters()}
+    return jobs.create(PIPELINE, job_id=job_id, input_path=stored.key, parameters=known)
+
+
+async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, report: Report) -> None:
+    """Watches the job to its end, then lets the workers go; cancels it when it is told to stop before that."""
+    while True:
+        job = await asyncio.to_thread(jobs.job, job_id)
+        if job.status.is_terminal:
+            stop.set()
+            return
+        if stop.is_set():
+            await asyncio.to_thread(jobs.cancel, job_id, reason="interrupted")
+            raise Interrupted("interrupted; the job was cancelled")
+        report(_doing(job), await asyncio.to_thread(jobs.progress, job) or None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await stop.wait()
+
+
+def _doing(job: Job) -> str:
+    return "planning" if job.phase is None else f"working: {job.phase}"
+
+
+def _finish(backends: Backends, detail: JobDetail, results: Path) -> FinishedJob:
+    job = detail.job
+    if job.status is not JobStatus.COMPLETED or job.output_path is None:
+        raise JobEndedBadly(job.error_message or f"the job is {job.status}, and nobody said why")
+    save_object(backends.objects, job.output_path, results)
+    index = FrameIndex.from_bytes(backends.objects.get(frame_index_key(job.parameters["input"]["sha256"])))
+    return FinishedJob(detail=detail, completions=completion_counts(backends.ledger, detail), index=index)
+
+
+def completion_counts(ledger: Ledger, detail: JobDetail) -> dict[str, int]:
+    """How many completion events of each stage the outbox holds; one for each stage that completed, or all is lost."""
+    topics = [row.topic for row in ledger.outbox(detail.job.job_id)]
+    completions = {stage.status.stage: stage.status.completion for stage in detail.stages}
+    return {name: topics.count(fired.topic) if fired else 0 for name, fired in completions.items()}
+
+
+def save_object(objects: ObjectStore, key: str, path: Path) -> None:
+    """Writes a stored object to a file, whole or not at all. Raises ConfigurationError where that cannot be."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            for chunk in objects.chunks(key):
+                file.write(chunk)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
