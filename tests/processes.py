@@ -10,14 +10,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 60
 READY = "ready"
 
 
 class Child:
-    def __init__(self, script: Path, arguments: Sequence[object]) -> None:
+    def __init__(self, module: str, arguments: Sequence[object]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(script), *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
         )
 
     @property
@@ -41,13 +46,17 @@ class Child:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait(TIMEOUT_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 @contextlib.contextmanager
-def ready_children(script: Path, arguments: Sequence[Sequence[object]]) -> Iterator[list[Child]]:
-    """One child for each list of arguments, all of them ready."""
-    children = [Child(script, each) for each in arguments]
+def ready_children(module: str, arguments: Sequence[Sequence[object]]) -> Iterator[list[Child]]:
+    """One child for each list of arguments, all of them ready; none of them left at the end."""
+    children = [Child(module, each) for each in arguments]
     try:
         for child in children:
             assert child.line() == READY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,13 @@ from reelwork.ledger import Ledger
 from tests.conformance.ledger.stores import Store, announced, status
 from tests.processes import ready_children
 
-HERE = Path(__file__).parent
+HERE = "tests.conformance.ledger"
 
 
 def test_each_completion_comes_back_to_exactly_one_of_many_processes(store: Store, ledger: Ledger) -> None:
     """Four processes record the same assets of thirty jobs, the last asset of each at the same instant."""
     processes, jobs, assets = 4, 30, 40
-    with ready_children(HERE / "recorder.py", [(store.url, jobs, assets, seed) for seed in range(processes)]) as children:
+    with ready_children(f"{HERE}.recorder", [(store.url, jobs, assets, seed) for seed in range(processes)]) as children:
         for child in children:
             child.go()
         fired = [tuple(completion) for child in children for completion in child.result()]
@@ -33,7 +32,7 @@ def test_each_completion_comes_back_to_exactly_one_of_many_processes(store: Stor
 def test_a_writer_killed_in_the_middle_loses_nothing_committed_and_leaves_nothing_half_done(
     store: Store, ledger: Ledger, works: int
 ) -> None:
-    with ready_children(HERE / "writer.py", [(store.url,)]) as (writer,):
+    with ready_children(f"{HERE}.writer", [(store.url,)]) as (writer,):
         writer.go()
         told = [int(writer.line()) for _ in range(works)]
         writer.kill()
@@ -53,7 +52,7 @@ def test_processes_that_make_the_same_new_ledger_at_once(store: Store) -> None:
     """Three rounds, because the race is short."""
     for number in range(3):
         url = f"{store.url}{number}"
-        with ready_children(HERE / "opener.py", [(url, f"job-{name}") for name in range(4)]) as children:
+        with ready_children(f"{HERE}.opener", [(url, f"job-{name}") for name in range(4)]) as children:
             for child in children:
                 child.go()
             assert [child.result() for child in children] == [f"job-{name}" for name in range(4)]

@@ -1,0 +1,171 @@
+"""What `reelwork doctor` looks at. Each look gives one finding, never an exception; none of them leaves a trace."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from reelwork.errors import ReelworkError
+from reelwork.settings import Config
+
+PYTHON_MINIMUM: Final = (3, 11)
+FREE_BYTES_MINIMUM: Final = 1024**3
+EXTRAS: Final = {
+    "api": ("fastapi", "uvicorn", "python_multipart"),
+    "media": ("av", "numpy"),
+    "analyze": ("cv2", "scenedetect", "ai_edge_litert"),
+    "ocr": ("rapidocr", "onnxruntime"),
+}
+
+
+class Health(StrEnum):
+    """ABSENT is fine for who does not need it."""
+
+    FINE = "fine"
+    ABSENT = "absent"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    subject: str
+    health: Health
+    found: str
+    fix: str | None = None
+
+
+def examine(config: Config) -> Sequence[Finding]:
+    """All findings, the most fundamental first."""
+    return [
+        _python(),
+        _data_folder(config),
+        _database(config),
+        _free_disk(config),
+        *(_extra(name, packages) for name, packages in EXTRAS.items()),
+        _ffmpeg(),
+        *_analyzers(),
+        *_models(),
+    ]
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info >= PYTHON_MINIMUM:
+        return Finding("Python", Health.FINE, found)
+    return Finding("Python", Health.BROKEN, found, "install Python 3.11 or newer")
+
+
+def _data_folder(config: Config) -> Finding:
+    folder = config.REELWORK_DATA_DIR.absolute()
+    if folder.exists():
+        return _tried("data folder", config.prepare_data_dir, f"{folder} can be written")
+    home = next(parent for parent in folder.parents if parent.exists())
+    return _tried("data folder", lambda: _write_below(home), f"{folder} can be made")
+
+
+def _write_below(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".reelwork-"):
+        pass
+
+
+def _database(config: Config) -> Finding:
+    """An embedded database that is not there yet is tried in a throw-away folder."""
+    from reelwork.database import sqlite_path
+
+    def opens(url: str) -> None:
+        from reelwork.ledger import open_ledger
+
+        ledger = open_ledger(url)
+        ledger.ping()
+        ledger.close()
+
+    url = config.database_url
+    try:
+        there = sqlite_path(url).exists()
+    except ReelworkError as error:
+        return Finding("database", Health.BROKEN, str(error), "unset REELWORK_DATABASE_URL")
+    if there:
+        return _tried("database", lambda: opens(url), f"{url} answers")
+    with tempfile.TemporaryDirectory(prefix="reelwork-") as scratch:
+        found = "there is none yet; a new one can be made"
+        return _tried("database", lambda: opens(f"sqlite:///{scratch}/reelwork.db"), found)
+
+
+def _free_disk(config: Config) -> Finding:
+    from rich.filesize import decimal
+
+    folder = config.REELWORK_DATA_DIR.absolute()
+    home = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(home).free
+    if free >= FREE_BYTES_MINIMUM:
+        return Finding("free disk", Health.FINE, f"{decimal(free)} below {home}")
+    fix = "make room, or choose another folder with --data or REELWORK_DATA_DIR"
+    return Finding("free disk", Health.BROKEN, f"only {decimal(free)} below {home}", fix)
+
+
+def _extra(name: str, packages: Sequence[str]) -> Finding:
+    absent = [package for package in packages if find_spec(package) is None]
+    if not absent:
+        return Finding(f"extra [{name}]", Health.FINE, ", ".join(packages))
+    fix = f"pip install 'reelwork[{name}]'"
+    return Finding(f"extra [{name}]", Health.ABSENT, f"not installed: {', '.join(absent)}", fix)
+
+
+def _ffmpeg() -> Finding:
+    if find_spec("av") is None:
+        return Finding("FFmpeg", Health.ABSENT, "comes with PyAV", "pip install 'reelwork[media]'")
+    try:
+        av = importlib.import_module("av")
+    except ImportError as error:
+        return Finding("FFmpeg", Health.BROKEN, str(error), "pip install --force-reinstall av")
+    return Finding("FFmpeg", Health.FINE, f"{av.ffmpeg_version_info}, inside PyAV {av.__version__}")
+
+
+def _analyzers() -> list[Finding]:
+    """Those that cannot be loaded; a model that is missing is told of below."""
+    if find_spec("av") is None:
+        return []
+    from reelwork.errors import ModelMissing
+    from reelwork.pipelines.analyze.analyzers import known_analyzers, load_analyzers
+
+    findings = []
+    for name in known_analyzers():
+        try:
+            load_analyzers(name)
+        except ModelMissing:
+            continue
+        except ReelworkError as error:
+            findings.append(Finding(f"analyzer {name}", Health.ABSENT, str(error)))
+    return findings
+
+
+def _models() -> list[Finding]:
+    from reelwork.vision import Presence, models_status, pull_command
+
+    health = {Presence.READY: Health.FINE, Presence.MISSING: Health.ABSENT, Presence.CORRUPT: Health.BROKEN}
+    return [
+        Finding(
+            f"model {status.model.name}",
+            health[status.presence],
+            str(status.path or status.presence),
+            None if status.presence is Presence.READY else pull_command(status.model.name),
+        )
+        for status in models_status()
+    ]
+
+
+def _tried(subject: str, attempt: Callable[[], None], found: str) -> Finding:
+    try:
+        attempt()
+    except (ReelworkError, OSError) as error:
+        return Finding(subject, Health.BROKEN, str(error), "choose another folder with --data or REELWORK_DATA_DIR")
+    return Finding(subject, Health.FINE, found)

@@ -1,0 +1,17 @@
+"""How every table of the command line looks."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table
+
+RIGHT = frozenset({"#", "size", "frames", "at once", "surest", "mean", "done", "failed", "expected", "attempts"})
+"""Columns of numbers."""
+
+
+def plain_table(title: str, *columns: str) -> Table:
+    """A table without columns' borders, ready for rows."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in RIGHT else "left")
+    return table
