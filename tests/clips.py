@@ -117,7 +117,7 @@ def variable_rate_clip(path: Path) -> Path:
 
 def gradual_refresh_clip(path: Path) -> Path:
     """No keyframe stands alone but the first: a column of intra blocks wanders over the picture instead."""
-    return write_clip(path, frames=40, options={"x264-params": "intra-refresh=1"})
+    return write_clip(path, frames=70, options={"x264-params": "intra-refresh=1"})
 
 
 def edited_clip(path: Path, *, first: int = 15, codec: str = "libx264") -> Path:
@@ -213,12 +213,13 @@ def packet_places(path: Path) -> list[tuple[int, int]]:
         return [(data.index(bytes(packet), packet.pos), packet.size) for packet in packets]
 
 
-def damage(source: Path, path: Path, frames: Collection[int], *, seed: int = 0) -> Path:
-    """Replace the data of some frames by noise; the container stays whole."""
+def damage(source: Path, path: Path, frames: Collection[int], *, share: float = 1.0, seed: int = 0) -> Path:
+    """Replace the data of some frames, or the last share of it, by noise; the container stays whole."""
     data, noise = bytearray(source.read_bytes()), np.random.default_rng(seed)
     for number, (position, size) in enumerate(packet_places(source)):
         if number in frames:
-            data[position : position + size] = noise.bytes(size)
+            kept = size - int(size * share)
+            data[position + kept : position + size] = noise.bytes(size - kept)
     path.write_bytes(data)
     return path
 
@@ -266,7 +267,7 @@ def without_frames(path: Path) -> Path:
 
 def header_bomb(path: Path, frames: int) -> Path:
     """A few hundred bytes whose tables claim any number of frames, all in one chunk."""
-    data = write_clip(path.with_stem("whole"), frames=1).read_bytes()
+    data = write_clip(path.with_stem("whole"), frames=1, container_options={"use_editlist": "0"}).read_bytes()
     count = frames.to_bytes(4, "big")
     for box, offset in ((b"stsz", 12), (b"stts", 12), (b"stsc", 16)):
         at = data.index(box) + offset

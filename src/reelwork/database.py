@@ -152,7 +152,8 @@ class Doorbell:
         try:
             self._sender.sendto(b"!" * WAKE_BYTES, str(address))
         except ConnectionRefusedError:
-            address.unlink(missing_ok=True)  # its process is gone
+            with contextlib.suppress(OSError):
+                address.unlink()  # its process is gone
         except OSError:
             pass  # it has rings enough waiting, or hung up
 

@@ -38,7 +38,8 @@ class Topology:
 class Delivery(ABC):
     """A message in the hands of one consumer until it is acknowledged, retried or released, or its lease ends.
 
-    deliveries: how often it was handed out, this time included. attempts: how often it failed and was retried.
+    deliveries: how often it was handed out, this time included; a retry forgets the times that ended in silence, so
+        that an honest failure after a crash is not taken for another crash. attempts: how often it was retried.
     receipt: where it is set, the acknowledgement rides in the ledger's transaction and `ack` has nothing left to do.
     """
 

@@ -28,7 +28,7 @@ class Faults:
     delay_seconds_max: float = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
     order: float
     message: Message
@@ -150,6 +150,7 @@ class MemoryDelivery(Delivery):
     async def retry(self, after_seconds: float) -> None:
         if self._is_mine:
             self.entry.attempts += 1
+            self.entry.deliveries = self.entry.attempts
             self.broker.put_back(self.entry, after_seconds)
 
     async def release(self) -> None:

@@ -110,7 +110,7 @@ class SqlBroker(Broker):
             await self._bell.wait(rings, pause)
 
     def _next_visible(self, queue: str) -> int | None:
-        row = self._database.read(statement("next_visible"), (queue,))
+        row = self._database.read(statement("next_visible"), (queue, self._now_ms()))
         return None if row is None else row[0]
 
     def _claim(self, queue: str, limit: int) -> list[Delivery]:
@@ -147,7 +147,8 @@ class SqlBroker(Broker):
     def _release_leases(self, owner: str) -> int:
         with self._database.write() as connection:
             released = connection.execute(
-                "UPDATE messages SET visible_at = ?, lease = NULL WHERE lease LIKE ? || ':%'", (self._now_ms(), owner)
+                "UPDATE messages SET visible_at = ?1, lease = NULL WHERE substr(lease, 1, length(?2)) = ?2",
+                (self._now_ms(), f"{owner}:"),
             ).rowcount
         self._database.doorbell.ring()
         return released

@@ -15,8 +15,8 @@ from uuid import uuid4
 from reelwork.cli.configuration import load_config
 from reelwork.cli.exit_code import Interrupted, JobEndedBadly
 from reelwork.cli.output import Report
+from reelwork.cli.output_file import whole_file
 from reelwork.cli.stop_signal import stop_on_signal
-from reelwork.errors import ConfigurationError
 from reelwork.ledger import Job, JobStatus, Ledger
 from reelwork.media import FrameIndex
 from reelwork.objects import ObjectStore
@@ -113,7 +113,7 @@ def _finish(backends: Backends, detail: JobDetail, results: Path) -> FinishedJob
     job = detail.job
     if job.status is not JobStatus.COMPLETED or job.output_path is None:
         raise JobEndedBadly(job.error_message or f"the job is {job.status}, and nobody said why")
-    save_object(backends.objects, job.output_path, results)
+    _save(backends.objects, job.output_path, results)
     index = FrameIndex.from_bytes(backends.objects.get(frame_index_key(job.parameters["input"]["sha256"])))
     return FinishedJob(detail=detail, completions=completion_counts(backends.ledger, detail), index=index)
 
@@ -125,14 +125,7 @@ def completion_counts(ledger: Ledger, detail: JobDetail) -> dict[str, int]:
     return {name: topics.count(fired.topic) if fired else 0 for name, fired in completions.items()}
 
 
-def save_object(objects: ObjectStore, key: str, path: Path) -> None:
-    """Writes a stored object to a file, whole or not at all. Raises ConfigurationError where that cannot be."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            for chunk in objects.chunks(key):
-                file.write(chunk)
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
+def _save(objects: ObjectStore, key: str, path: Path) -> None:
+    with whole_file(path) as file:
+        for chunk in objects.chunks(key):
+            file.write(chunk)

@@ -54,6 +54,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=OPEN_CONNECTIONS_SECONDS,
             )
         )
+        self._app = app
         self._stop = stop
         self._on_listening = on_listening
 
@@ -64,6 +65,10 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.reelwork.event_streams_end = True
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         return self._stop.is_set() or await super().on_tick(counter)

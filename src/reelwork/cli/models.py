@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 models = typer.Typer(help="List and fetch the weights that analyzers need.", no_args_is_help=True)
 
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Models, by their names in `reelwork models list`.")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help="Models, by their names in `reelwork models list`.")
+]
 
 
 @models.command("list")

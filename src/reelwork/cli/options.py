@@ -26,6 +26,10 @@ FrameStride = Annotated[int, typer.Option("--frame-stride", min=1, help="Every n
 
 MaxFrames = Annotated[int | None, typer.Option("--max-frames", min=1, help="At most so many processed frames.")]
 
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", dir_okay=False, help="Write the results to this JSON file.")
+]
+
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as submit printed it.")]
 
 ServerUrl = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from rich.console import Console, RenderableType
@@ -36,9 +36,14 @@ def tell_json_line(document: Any) -> None:
     sys.stdout.flush()
 
 
-def warn(sentence: str) -> None:
-    """For a person, on standard error."""
-    _console(stderr=True).print(sentence, style="yellow", soft_wrap=True)
+def tell_results(document: Mapping[str, Any], frames: Iterable[Any]) -> None:
+    """A document whose last entry, `results`, may be long: one frame a line, and no more than one in memory."""
+    separator = json.dumps(document).removesuffix("}") + ', "results": [\n'
+    for frame in frames:
+        sys.stdout.write(separator + json.dumps(frame))
+        separator = ",\n"
+    sys.stdout.write("\n]}\n")
+    sys.stdout.flush()
 
 
 def tell_error(sentence: str, *, as_json: bool) -> None:

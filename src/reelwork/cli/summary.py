@@ -96,7 +96,9 @@ def _add_to_shots(shots: list[Shot], frame: dict[str, Any], seconds: float, labe
     shot.labels.update(labels.keys())
 
 
-def _add_objects(seen: dict[str, SeenObject], found: list[dict[str, Any]], labels: Counter[str], seconds: float) -> None:
+def _add_objects(
+    seen: dict[str, SeenObject], found: list[dict[str, Any]], labels: Counter[str], seconds: float
+) -> None:
     for label, together in labels.items():
         score = max(one["score"] for one in found if one["label"] == label)
         known = seen.setdefault(

@@ -5,13 +5,22 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
-RIGHT = frozenset({"#", "size", "frames", "at once", "surest", "mean", "done", "failed", "expected", "attempts"})
+RIGHT = frozenset(
+    {"#", "size", "frames", "at once", "surest", "mean", "done", "failed", "expected", "attempts", "late"}
+)
 """Columns of numbers."""
 
 
 def plain_table(title: str, *columns: str) -> Table:
     """A table without columns' borders, ready for rows."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption_justify="left",
+    )
     for column in columns:
         table.add_column(column, justify="right" if column in RIGHT else "left")
     return table

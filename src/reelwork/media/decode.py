@@ -19,7 +19,7 @@ from reelwork.media.frame_index import FrameIndex
 from reelwork.media.packet_reader import PacketReader, Packets
 from reelwork.media.source import VideoSource
 
-EARLIER_KEYFRAMES_TRIED = 3
+EARLIER_STARTS_MAX = 3
 
 
 def decode_frames(path: Path, index: FrameIndex, wanted: range) -> Iterator[Frame]:
@@ -61,7 +61,7 @@ def _decode_run(reader: PacketReader, index: FrameIndex, run: range) -> Iterator
     After damage a frame is tried alone, since the decoder loses whole pictures with a damaged one; then from earlier
     keyframes, since some need several to build up a whole picture.
     """
-    keyframe, starts_left, attempt = index.keyframe_before(run[0]), EARLIER_KEYFRAMES_TRIED, run
+    keyframe, attempt, earlier_starts = index.keyframe_before(run[0]), run, 0
     while run:
         try:
             for number, decoded in _decode_from(reader, index, keyframe, attempt):
@@ -70,14 +70,15 @@ def _decode_run(reader: PacketReader, index: FrameIndex, run: range) -> Iterator
             attempt = run
         except _DamageError as damage:
             behind = _next_keyframe(index, damage.frame_index)
-            if run[0] >= behind:
-                keyframe, starts_left, attempt = index.keyframe_before(run[0]), EARLIER_KEYFRAMES_TRIED, run
+            is_at_start = damage.frame_index == index.keyframes[keyframe]
+            if run[0] >= behind and not earlier_starts:
+                keyframe, attempt = index.keyframe_before(run[0]), run
             elif len(attempt) > 1:
                 attempt = run[:1]
-            elif damage.frame_index == index.keyframes[keyframe] and keyframe > 0 and starts_left > 0:
-                keyframe, starts_left = keyframe - 1, starts_left - 1
+            elif is_at_start and keyframe > 0 and earlier_starts < EARLIER_STARTS_MAX:
+                keyframe, earlier_starts = keyframe - 1, earlier_starts + 1
             else:
-                lost = [number for number in run if number < behind]
+                lost = [number for number in run if number < max(behind, run[0] + 1)]
                 raise UndecodableFrames(f"{_named(lost)} cannot be decoded: {damage}") from damage
 
 

@@ -77,7 +77,7 @@ class PacketReader:
         pts = int(self._index.pts[self._index.keyframes[keyframe]])
         dts = int(self._index.keyframe_dts[keyframe])
         for packet in packets:
-            if packet.pts == pts and packet.is_keyframe:
+            if packet.pts == pts:
                 return chain((packet,), packets)
             if packet.dts is not None and packet.dts > dts:
                 return None

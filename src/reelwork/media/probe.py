@@ -44,11 +44,14 @@ def probe_video(path: Path) -> VideoInfo:
 def _samples_beyond_end(source: VideoSource) -> str | None:
     """What the container's own table says of frames that lie where the file has ended already."""
     size = source.path.stat().st_size
-    ends = [entry.pos + entry.size for entry in source.stream.index_entries if entry.size]
-    there = sum(end <= size for end in ends)
-    if there == len(ends):
+    promised, there = 0, 0
+    for entry in source.stream.index_entries:
+        if entry.size:
+            promised += 1
+            there += entry.pos + entry.size <= size
+    if there == promised:
         return None
-    return f"the file is truncated: {there} of its {len(ends)} frames are there; upload it again"
+    return f"the file is truncated: {there} of its {promised} frames are there; upload it again"
 
 
 def _decode_first(path: Path, index: FrameIndex) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reelwork.broker import Broker, SqlBroker, Topology
 from reelwork.errors import ConfigurationError
-from reelwork.ledger import BaseJobProgressManager, Ledger, open_ledger
+from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.declaration import Catalogue
@@ -91,6 +91,7 @@ async def open_backends(
     )
     await broker.declare(Topology.of(catalogue.bindings()))
     ledger.attach(broker.courier)
+    policy = CompletionPolicy(config.COMPLETION_THRESHOLD_PERCENTAGE, config.WATERMARK_TTL_SECONDS)
     conductor = Conductor(ledger, catalogue, world=world, settle_seconds=config.REELWORK_SETTLE_SECONDS)
     return Backends(
         config=config,
@@ -98,7 +99,7 @@ async def open_backends(
         ledger=ledger,
         broker=broker,
         objects=open_objects(config.objects_url),
-        stages=BaseJobProgressManager(stages=catalogue.stage_rules),
+        stages=BaseJobProgressManager(policy=policy, stages=catalogue.stage_rules),
         conductor=conductor,
         recorder=Recorder(ledger, world=world, after_completion=conductor.advance),
         world=world,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from reelwork.errors import JobNotFound, JobTransitionRefused
+import structlog
+
+from reelwork.errors import JobNotFound, JobTransitionRefused, StoreUnavailable
 from reelwork.events import Event, JobCompleted, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger, StageStatus, Work
 from reelwork.runtime.declaration import Catalogue, Phase, Pipeline
 from reelwork.runtime.world import World
 
 ALIVE = frozenset({JobStatus.RUNNING})
+
+log = structlog.get_logger("reelwork.conductor")
 
 
 class Conductor:
@@ -29,11 +33,16 @@ class Conductor:
             pass
 
     def sweep(self) -> None:
-        """Advances every running job."""
+        """Advances every running job; one that cannot be advanced does not hold up the others."""
         before = None
         while page := self._ledger.jobs(statuses=[JobStatus.RUNNING], before=before):
             for job in page:
-                self.advance(job.job_id)
+                try:
+                    self.advance(job.job_id)
+                except StoreUnavailable:
+                    raise
+                except Exception as error:
+                    log.exception("reelwork.conductor.failed", job_id=job.job_id, error=str(error))
             before = page[-1].job_id
 
     def _step(self, job_id: str) -> bool:

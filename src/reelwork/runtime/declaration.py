@@ -168,13 +168,21 @@ class Catalogue:
     stage_rules: Mapping[str, StageRule] = field(init=False)
 
     def __post_init__(self) -> None:
-        subscriptions = [s for pipeline in self.pipelines.values() for s in pipeline.subscriptions]
+        subscriptions = _distinct(s for pipeline in self.pipelines.values() for s in pipeline.subscriptions)
+        rules = _stage_rules(subscriptions)
+        for pipeline in self.pipelines.values():
+            _check_phases(pipeline, known_stages=rules)
         object.__setattr__(self, "subscriptions", subscriptions)
-        object.__setattr__(self, "stage_rules", _stage_rules(subscriptions))
+        object.__setattr__(self, "stage_rules", rules)
 
     @classmethod
     def of(cls, pipelines: Iterable[Pipeline]) -> Catalogue:
-        return cls({pipeline.name: pipeline for pipeline in pipelines})
+        """Raises ConfigurationError for declarations that contradict each other."""
+        by_name: dict[str, Pipeline] = {}
+        for pipeline in pipelines:
+            if by_name.setdefault(pipeline.name, pipeline) is not pipeline:
+                raise ConfigurationError(f"two pipelines are called {pipeline.name}")
+        return cls(by_name)
 
     def pipeline(self, name: str) -> Pipeline:
         """Raises ConfigurationError naming the installed ones."""
@@ -193,6 +201,26 @@ class Catalogue:
 
     def queues_feeding(self, stage: str) -> list[str]:
         return [s.queue for s in self.subscriptions if s.stage is not None and s.stage.name == stage]
+
+
+def _distinct(subscriptions: Iterable[Subscription]) -> list[Subscription]:
+    """Each queue once: pipelines may share a service, but a queue has one event type and one handler."""
+    by_queue: dict[str, Subscription] = {}
+    for subscription in subscriptions:
+        if by_queue.setdefault(subscription.queue, subscription) != subscription:
+            raise ConfigurationError(f"queue {subscription.queue} is declared twice, in different ways")
+    return list(by_queue.values())
+
+
+def _check_phases(pipeline: Pipeline, *, known_stages: Mapping[str, StageRule]) -> None:
+    """A job must be able to leave every phase."""
+    names = [phase.name for phase in pipeline.phases]
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(f"pipeline {pipeline.name} needs phases, and each its own name")
+    for phase in pipeline.phases:
+        unknown = sorted(set(phase.stages or ()) - set(known_stages))
+        if unknown:
+            raise ConfigurationError(f"phase {phase.name} of {pipeline.name} waits for undeclared {', '.join(unknown)}")
 
 
 def _stage_rules(subscriptions: Iterable[Subscription]) -> dict[str, StageRule]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 
 from reelwork.broker import DELIVERIES_MAX, Delivery
-from reelwork.errors import ContractViolation, JobTransitionRefused, PermanentError
+from reelwork.errors import ContractViolation, InvalidWork, JobNotFound, JobTransitionRefused, PermanentError
 from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed, parse_event, stable_event_id
 from reelwork.ledger import (
     AssetOutcome,
@@ -36,6 +36,8 @@ from reelwork.runtime.declaration import Catalogue, Stage, Subscription
 from reelwork.runtime.outcome import (
     AssetsFailed,
     HandlerTimeout,
+    contained,
+    contained_coroutine,
     dead_letter,
     describe,
     inbox_of,
@@ -71,7 +73,8 @@ class Handling:
     async def handle(self, subscription: Subscription, delivery: Delivery) -> None:
         """Takes a delivery to its end: acknowledged, retried or dead-lettered.
 
-        Raises HandlerTimeout after the delivery has been seen to, for the worker to replace its process.
+        Raises HandlerTimeout after the delivery has been seen to, for the worker to replace its process. Cancelled, it
+        hands the delivery back: its handler was not waited for, but did no harm.
         """
         cancelled = threading.Event()
         keeper = asyncio.create_task(self._keep(subscription, delivery, cancelled))
@@ -83,6 +86,9 @@ class Handling:
             await self._refused(subscription, delivery, refusal)
         except HandlerTimeout as error:
             await self._retry_or_bury(subscription, delivery, error)
+            raise
+        except asyncio.CancelledError:
+            await delivery.release()
             raise
         except Exception as error:
             await self._retry_or_bury(subscription, delivery, error)
@@ -97,8 +103,10 @@ class Handling:
             raise ContractViolation(f"{delivery.queue} takes {subscription.event_type.topic}, not {event.topic}")
         if delivery.deliveries > DELIVERIES_MAX:
             raise PermanentError(f"delivered {DELIVERIES_MAX} times without an outcome")
-        job = await self.recorder.read(self.ledger.job, event.job_id)
-        if job.status is JobStatus.CANCELLED:
+        job, is_consumed = await self.recorder.read(self._look_up, delivery)
+        if is_consumed:
+            await self.finish(delivery, Work())
+        elif job.status is JobStatus.CANCELLED:
             await self._finish(subscription, delivery)
         elif subscription.handler is None:
             await self._announce(subscription, delivery, event)
@@ -107,6 +115,12 @@ class Handling:
         else:
             assert isinstance(event, AssetEvent)
             await StageRun(self, subscription, subscription.stage, delivery, event, job, cancelled).run()
+
+    def _look_up(self, delivery: Delivery) -> tuple[Job, bool]:
+        """The job, and whether this message was seen to before: a copy must not fail what has succeeded."""
+        message = delivery.message
+        consumers = {} if message.is_replay else self.ledger.consumers([message.event_id])
+        return self.ledger.job(message.job_id), delivery.queue in consumers.get(message.event_id, ())
 
     async def _announce(self, subscription: Subscription, delivery: Delivery, event: Event) -> None:
         assert subscription.stage is not None
@@ -124,14 +138,22 @@ class Handling:
         await self.finish(delivery, Work(moves=context.moves, events=context.events, inbox=inbox_of(delivery)))
 
     async def call(self, subscription: Subscription, event: Event, context: Context) -> Any:
-        """Runs the handler: a coroutine inline, other code in a thread. Raises HandlerTimeout."""
+        """Runs the handler: a coroutine inline, other code in a thread.
+
+        Raises HandlerTimeout for a thread running on after its time, TimeoutError for a coroutine, which is stopped.
+        """
         handler = subscription.handler
         assert handler is not None
-        if inspect.iscoroutinefunction(handler):
-            running = handler(event, context)
-        else:
-            running = asyncio.get_running_loop().run_in_executor(self.threads, handler, event, context)
-        return await within(self.timeout_of(subscription), running, queue=subscription.queue)
+        seconds = self.timeout_of(subscription)
+        if not inspect.iscoroutinefunction(handler):
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self.threads, contained, handler, event, context)
+            return await within(seconds, running, queue=subscription.queue)
+        try:
+            running_inline = contained_coroutine(handler(event, context))
+            return await within(seconds, running_inline, queue=subscription.queue)
+        except HandlerTimeout as error:
+            raise TimeoutError(str(error)) from error
 
     def timeout_of(self, subscription: Subscription) -> float:
         return self.timeout_seconds if subscription.timeout_seconds is None else subscription.timeout_seconds
@@ -174,7 +196,9 @@ class Handling:
         attempts = delivery.attempts + 1
         message = delivery.message
         names = {"queue": delivery.queue, "job_id": message.job_id, "attempt": attempts, "error": describe(error)}
-        if isinstance(error, PermanentError) or attempts >= ATTEMPTS_MAX:
+        if not await delivery.extend():
+            log.warning("reelwork.worker.lease_lost", **names)  # whoever has the message now decides what becomes of it
+        elif isinstance(error, PermanentError | InvalidWork) or attempts >= ATTEMPTS_MAX:
             log.error("reelwork.worker.dead_letter", **names)
             await self._bury(subscription, delivery, error, attempts)
         else:
@@ -192,15 +216,21 @@ class Handling:
         unresolved = await self.recorder.read(self._unresolved, subscription, delivery, error)
         letter = dead_letter(delivery, describe(error), attempts)
         if unresolved:
-            await self.finish(delivery, Work(stages=unresolved, dead_letters=[letter]))
-            return
+            try:
+                await self.finish(delivery, Work(stages=unresolved, dead_letters=[letter]))
+                return
+            except InvalidWork as refusal:  # ids that no ledger takes
+                error = refusal
         reason = f"{subscription.service}: {describe(error)}"
         allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
         job_id = delivery.message.job_id
-        move = JobMove(job_id=job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason, lenient=True)
+        move = JobMove(job_id=job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason)
         identity = stable_event_id(f"{job_id}/job.failed/{delivery.queue}/{letter.event_id}/{delivery.deliveries}")
         failed = JobFailed(job_id=job_id, event_id=identity, reason=reason)
-        await self.finish(delivery, Work(moves=[move], events=[failed], dead_letters=[letter]))
+        try:
+            await self.finish(delivery, Work(moves=[move], events=[failed], dead_letters=[letter]))
+        except (JobTransitionRefused, JobNotFound):  # over already, or never there: it does not fail once more
+            await self.finish(delivery, Work(dead_letters=[letter]))
 
     def _unresolved(self, subscription: Subscription, delivery: Delivery, error: Exception) -> list[StageUpdate]:
         if subscription.stage is None or subscription.handler is None:

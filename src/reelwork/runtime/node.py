@@ -17,5 +17,5 @@ async def run_node(backends: Backends, stop: asyncio.Event, *, workers: int, ser
     """
     supervisors = [Supervisor(backends, concurrency=workers, services=services)] if workers else []
     relay = backends.relay()
-    parts = (relay, backends.sweeper(relay), *supervisors)
-    await run_together(stop, *(part.run(stop) for part in parts))
+    parts = [relay.run(stop), backends.sweeper(relay).run(stop), *(supervisor.run(stop) for supervisor in supervisors)]
+    await run_together(stop, *parts)

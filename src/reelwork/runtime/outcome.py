@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reelwork.broker import Delivery
 from reelwork.errors import ReelworkError
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class HandlerTimeout(Exception):
-    """A handler ran longer than its timeout. Its thread cannot be stopped, so its process must be replaced."""
+    """A handler ran longer than its timeout in a thread, which cannot be stopped: its process must be replaced."""
 
 
 class AssetsFailed(Exception):
@@ -63,6 +63,29 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ReelworkError | HandlerTimeout | AssetsFailed):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def contained(handler: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a handler in a thread. One that leaves with SystemExit or the like fails like others; its process stays."""
+    try:
+        return handler(*arguments)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the handler left with {type(error).__name__}") from error
+
+
+async def contained_coroutine(running: Awaitable[T]) -> T:
+    """As `contained`; only a cancellation that comes from outside goes through."""
+    try:
+        return await running
+    except Exception:
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise RuntimeError(f"the handler left with {type(error).__name__}") from error
 
 
 async def within(seconds: float, handler: Awaitable[T], *, queue: str) -> T:

@@ -10,17 +10,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from reelwork.errors import ReelworkError
+from reelwork.errors import ConfigurationError
 from reelwork.runtime.backends import open_backends
 from reelwork.runtime.declaration import Catalogue, Subscription
 from reelwork.runtime.log import configure_log
 from reelwork.runtime.worker import Worker
 from reelwork.settings import Config
 
+BROKEN: Final = 1
 REPLACE_ME: Final = 75
 CONFIGURATION: Final = 78
 
@@ -52,7 +54,7 @@ async def run_worker(name: str, services: Sequence[str]) -> int:
     return REPLACE_ME if worker.must_be_replaced else 0
 
 
-def _when_parent_is_gone(act: object) -> None:
+def _when_parent_is_gone(act: Callable[[], object]) -> None:
     """The parent holds the other end of standard input and never writes to it; it ends with the parent, however that
     ends.
     """
@@ -60,7 +62,7 @@ def _when_parent_is_gone(act: object) -> None:
     def watch() -> None:
         while os.read(0, 1):
             pass
-        act()  # type: ignore[operator]
+        act()
 
     threading.Thread(target=watch, name="reelwork-parent-watch", daemon=True).start()
 
@@ -70,10 +72,14 @@ def main() -> None:
     configure_log(Config().REELWORK_LOG_LEVEL)
     try:
         status = asyncio.run(run_worker(name, services))
-    except ReelworkError as error:
+    except ConfigurationError as error:
         print(f"reelwork worker: {error}", file=sys.stderr)
         status = CONFIGURATION
+    except Exception:
+        traceback.print_exc()
+        status = BROKEN
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(status)  # a stuck handler thread must not keep the process
 
 

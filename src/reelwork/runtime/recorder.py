@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import structlog
+
 from reelwork.ledger import Completion, Ledger, Work
 from reelwork.runtime.world import World
 
 T = TypeVar("T")
+log = structlog.get_logger("reelwork.recorder")
 
 
 class Recorder:
@@ -56,5 +59,8 @@ class Recorder:
         results = self._ledger.commit_all(works)
         completed = {fired.job_id for result in results if isinstance(result, list) for fired in result}
         for job_id in sorted(completed):
-            self._after_completion(job_id)
+            try:
+                self._after_completion(job_id)
+            except Exception as error:  # the works are recorded, whatever comes after; the next sweep makes up for it
+                log.exception("reelwork.recorder.after_completion_failed", job_id=job_id, error=str(error))
         return results

@@ -42,6 +42,9 @@ class Relay:
             except StoreUnavailable as error:
                 log.warning("reelwork.relay.failed", error=str(error))
                 pause = FAILURE_PAUSE_SECONDS
+            except Exception as error:  # one thing it stumbles over must not stop the whole node
+                log.exception("reelwork.relay.failed", error=str(error))
+                pause = FAILURE_PAUSE_SECONDS
             if pause:
                 await self._world.sleep(pause)
 

@@ -7,20 +7,30 @@ killing its worker is marked before it is touched, so that only it uses up its a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reelwork.broker import Delivery
-from reelwork.errors import PermanentError
+from reelwork.errors import InvalidWork, PermanentError, StoreUnavailable
 from reelwork.events import Asset, AssetEvent
-from reelwork.ledger import AssetOutcome, AssetState, Job, Work
+from reelwork.ledger import AssetOutcome, AssetState, Job, StageUpdate, Work
 from reelwork.ledger.records import Known
-from reelwork.runtime.context import WorkCancelled
+from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Stage, Subscription
-from reelwork.runtime.outcome import AssetsFailed, HandlerTimeout, dead_letter, describe, inbox_of, is_resolved, within
+from reelwork.runtime.outcome import (
+    AssetsFailed,
+    HandlerTimeout,
+    contained,
+    dead_letter,
+    describe,
+    inbox_of,
+    is_resolved,
+    within,
+)
 
 if TYPE_CHECKING:
     from reelwork.runtime.handling import Handling
@@ -60,6 +70,8 @@ class StageRun:
         known = await handling.recorder.read(handling.ledger.known_assets, event.job_id, self._stage.name, ids)
         is_replay = self._delivery.message.is_replay
         waiting = [asset for asset in assets if not is_resolved(known.get(asset.asset_id), is_replay=is_replay)]
+        # What hung or killed its worker before comes last, or its neighbours would never have their turn.
+        waiting.sort(key=lambda asset: _attempts(known, asset))
         self._failed = {
             asset.asset_id: "failed in an earlier delivery"
             for asset in assets
@@ -81,7 +93,7 @@ class StageRun:
         if not self._delivery.is_suspect:
             return await self._work(waiting)
         first = waiting[0]
-        attempts = known.get(first.asset_id, Known(AssetState.STARTED, 0)).attempts
+        attempts = _attempts(known, first)
         if attempts >= CRASHES_MAX:
             self._taken = 1
             error = f"its worker died {attempts} times while working on it"
@@ -97,44 +109,62 @@ class StageRun:
             self._taken = 1
             return await self._work_inline(assets[0])
         seconds = self._handling.timeout_of(self._subscription) + RECORD_EVERY_SECONDS
-        in_thread = asyncio.get_running_loop().run_in_executor(self._handling.threads, self._work_in_thread, assets)
-        return await within(seconds, in_thread, queue=self._subscription.queue)
+        outcomes: list[AssetOutcome] = []
+        loop = asyncio.get_running_loop()
+        in_thread = loop.run_in_executor(self._handling.threads, self._work_in_thread, assets, outcomes)
+        try:
+            await within(seconds, in_thread, queue=self._subscription.queue)
+        except HandlerTimeout:
+            with contextlib.suppress(StoreUnavailable):
+                await self._record_hang(list(outcomes), assets[self._taken - 1])
+            raise
+        return outcomes
+
+    async def _record_hang(self, outcomes: list[AssetOutcome], hung: Asset) -> None:
+        """Keeps what the thread has finished, and marks the asset that it hangs in."""
+        mark = self._handling.stages.started(self._event.job_id, self._stage.name, [hung.asset_id])
+        await self._handling.recorder.commit(Work(stages=[self._update(outcomes), mark]))
 
     async def _work_inline(self, asset: Asset) -> list[AssetOutcome]:
         context = self._handling.context(self._job, self._cancelled, asset)
         try:
             result = await self._handling.call(self._subscription, self._event, context)
-        except (WorkCancelled, HandlerTimeout):
+            return [self._done(asset, result, context)]
+        except WorkCancelled:
             raise
         except Exception as error:
             return self._failure(asset, error)
-        return [AssetOutcome(asset.asset_id, AssetState.DONE, asset.weight, result, None, context.events)]
 
-    def _work_in_thread(self, assets: Sequence[Asset]) -> list[AssetOutcome]:
+    def _work_in_thread(self, assets: Sequence[Asset], outcomes: list[AssetOutcome]) -> None:
         """As many assets as fit between two recordings, with one thread hop for all of them."""
         assert self._subscription.handler is not None
-        outcomes: list[AssetOutcome] = []
         self._taken = 0
         until = time.monotonic() + RECORD_EVERY_SECONDS
         for asset in assets:
             self._taken += 1
             context = self._handling.context(self._job, self._cancelled, asset)
             try:
-                result = self._subscription.handler(self._event, context)
+                result = contained(self._subscription.handler, self._event, context)
+                outcomes.append(self._done(asset, result, context))
             except WorkCancelled:
                 raise
             except Exception as error:
                 outcomes += self._failure(asset, error)
-            else:
-                outcomes.append(
-                    AssetOutcome(asset.asset_id, AssetState.DONE, asset.weight, result, None, context.events)
-                )
             if time.monotonic() >= until:
                 break
-        return outcomes
+
+    def _done(self, asset: Asset, result: Any, context: Context) -> AssetOutcome:
+        """Raises InvalidWork for a result that the ledger would refuse together with the neighbours' results."""
+        if result is not None and not isinstance(result, Mapping):
+            raise InvalidWork(
+                f"the handler of {self._subscription.queue} must return a dict or None, not {result!r:.80}"
+            )
+        outcome = AssetOutcome(asset.asset_id, AssetState.DONE, asset.weight, result, None, context.events)
+        Work(stages=[self._update([outcome])]).validate()
+        return outcome
 
     def _failure(self, asset: Asset, error: Exception) -> list[AssetOutcome]:
-        if not isinstance(error, PermanentError):
+        if not isinstance(error, PermanentError | InvalidWork):
             self._transient[asset.asset_id] = describe(error)
             return []
         self._failed[asset.asset_id] = describe(error)
@@ -142,15 +172,17 @@ class StageRun:
 
     async def _record(self, outcomes: list[AssetOutcome]) -> None:
         if outcomes:
-            update = self._handling.stages.outcomes(self._event.job_id, self._stage.name, outcomes)
-            await self._handling.recorder.commit(Work(stages=[update]))
+            await self._handling.recorder.commit(Work(stages=[self._update(outcomes)]))
+
+    def _update(self, outcomes: list[AssetOutcome]) -> StageUpdate:
+        return self._handling.stages.outcomes(self._event.job_id, self._stage.name, outcomes)
 
     async def _end(self, outcomes: list[AssetOutcome]) -> None:
         if self._transient:
             raise AssetsFailed(self._transient)
         updates = []
         if outcomes:
-            updates.append(self._handling.stages.outcomes(self._event.job_id, self._stage.name, outcomes))
+            updates.append(self._update(outcomes))
         if self._failed:
             error = "; ".join(f"{asset_id}: {why}" for asset_id, why in self._failed.items())
             letter = dead_letter(self._delivery, error, self._delivery.attempts + 1)
@@ -158,3 +190,8 @@ class StageRun:
         else:
             work = Work(stages=updates, inbox=inbox_of(self._delivery))
         await self._handling.finish(self._delivery, work)
+
+
+def _attempts(known: Mapping[str, Known], asset: Asset) -> int:
+    before = known.get(asset.asset_id)
+    return 0 if before is None else before.attempts

@@ -5,7 +5,8 @@ orphans.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import structlog
 
@@ -65,6 +66,8 @@ class Sweeper:
                 await self.sweep()
             except StoreUnavailable as error:
                 log.warning("reelwork.sweeper.failed", error=str(error))
+            except Exception as error:  # one thing it stumbles over must not stop the whole node
+                log.exception("reelwork.sweeper.failed", error=str(error))
             try:
                 async with asyncio.timeout(self._sweep_seconds):
                     await stop.wait()
@@ -122,5 +125,14 @@ class Sweeper:
         named: set[str] = set()
         for stage in self._ledger.stage_status(job.job_id):
             for asset in self._ledger.assets(job.job_id, stage.stage, states=[AssetState.DONE]):
-                named.update(value for value in (asset.result or {}).values() if isinstance(value, str))
+                named.update(_texts(asset.result))
         return named
+
+
+def _texts(result: Any) -> Iterator[str]:
+    """Every text in the result of an asset, however deep: any may be the key of an object."""
+    if isinstance(result, str):
+        yield result
+    elif isinstance(result, Mapping | list):
+        for value in result.values() if isinstance(result, Mapping) else result:
+            yield from _texts(value)

@@ -1,6 +1,7 @@
 """A worker: takes deliveries from the queues of its services and sees each to its end.
 
-It takes no more than it works on, drains when it is told to stop, and asks to be replaced when a handler hangs.
+It takes no more than it works on, drains when it is told to stop, and asks to be replaced when a handler hangs. A
+message whose last worker died gets the process to itself, so that nobody else is blamed for the next death.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from reelwork.errors import StoreUnavailable
 from reelwork.runtime.declaration import Subscription
 from reelwork.runtime.handling import Handling
 from reelwork.runtime.outcome import HandlerTimeout
+from reelwork.runtime.turnstile import Turnstile
 from reelwork.runtime.world import World
 
 RECEIVE_WAIT_SECONDS: Final = 1.0
 FAILURE_PAUSE_SECONDS: Final = 2.0
+HAND_BACK_SECONDS_MAX: Final = 2.0
 
 log = structlog.get_logger("reelwork.worker")
 
@@ -42,6 +45,7 @@ class Worker:
         self._world = world
         self._drain_seconds = drain_seconds
         self._stop = asyncio.Event()
+        self._turnstile = Turnstile()
         self.must_be_replaced = False
 
     def stop(self) -> None:
@@ -55,6 +59,7 @@ class Worker:
     async def _consume(self, subscription: Subscription) -> None:
         at_hand: set[asyncio.Task[None]] = set()
         while not self._stop.is_set():
+            await self._turnstile.wait_open(self._stop)
             try:
                 at_hand |= await self._take(subscription, subscription.prefetch - len(at_hand))
             except StoreUnavailable as error:
@@ -66,12 +71,46 @@ class Worker:
         await self._drain(at_hand)
 
     async def _take(self, subscription: Subscription, limit: int) -> set[asyncio.Task[None]]:
-        deliveries = await self._broker.receive(subscription.queue, limit=limit, wait_seconds=RECEIVE_WAIT_SECONDS)
         if self._stop.is_set():
-            for delivery in deliveries:
-                await delivery.release()
             return set()
-        return {asyncio.create_task(self._handle(subscription, delivery)) for delivery in deliveries}
+        with self._turnstile.inside():
+            deliveries = await self._broker.receive(subscription.queue, limit=limit, wait_seconds=RECEIVE_WAIT_SECONDS)
+            if self._stop.is_set():
+                await self._hand_back(deliveries)
+                return set()
+            suspects = [delivery for delivery in deliveries if delivery.is_suspect]
+            tasks = {self._start(subscription, delivery) for delivery in deliveries if not delivery.is_suspect}
+            await self._hand_back(suspects)
+        if suspects:
+            tasks.add(asyncio.create_task(self._handle_alone(subscription)))
+        return tasks
+
+    async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        """What was not started goes to the next worker at once; where that fails, when its lease ends."""
+        for delivery in deliveries:
+            try:
+                await delivery.release()
+            except StoreUnavailable as error:
+                log.warning("reelwork.worker.hand_back_failed", queue=delivery.queue, error=str(error))
+
+    def _start(self, subscription: Subscription, delivery: Delivery) -> asyncio.Task[None]:
+        self._turnstile.enter()
+        task = asyncio.create_task(self._handle(subscription, delivery))
+        task.add_done_callback(lambda _: self._turnstile.leave())
+        return task
+
+    async def _handle_alone(self, subscription: Subscription) -> None:
+        """Takes one delivery when nothing else is at hand in this process; another worker may have been faster."""
+        async with self._turnstile.alone():
+            if self._stop.is_set():
+                return
+            try:
+                deliveries = await self._broker.receive(subscription.queue, limit=1, wait_seconds=0)
+            except StoreUnavailable as error:
+                log.warning("reelwork.worker.receive_failed", queue=subscription.queue, error=str(error))
+                return
+            for delivery in deliveries:
+                await self._handle(subscription, delivery)
 
     async def _handle(self, subscription: Subscription, delivery: Delivery) -> None:
         try:
@@ -98,3 +137,5 @@ class Worker:
             self.must_be_replaced = True
         for task in left:
             task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=HAND_BACK_SECONDS_MAX)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -94,7 +95,7 @@ def dead_letter(asset_id: str = "a", *, job_id: str = "job", error: str = "unrea
         queue="q.frames",
         topic="video.range.ready",
         event_id=f"event-{asset_id}",
-        body='{"asset": "%s"}' % asset_id,
+        body=json.dumps({"asset": asset_id}),
         error=error,
         attempts=5,
     )

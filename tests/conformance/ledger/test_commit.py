@@ -78,11 +78,15 @@ class TestAllOrNothing:
         assert everything(ledger) == before
 
     @pytest.mark.parametrize("error", [ContractViolation("no body"), RuntimeError("no body")])
-    def test_an_event_without_a_body_takes_its_work_back_and_nobody_elses(self, ledger: Ledger, error: Exception) -> None:
+    def test_an_event_without_a_body_takes_its_work_back_and_nobody_elses(
+        self, ledger: Ledger, error: Exception
+    ) -> None:
         ledger.commit(announced("frames", 3))
         before = everything(ledger)
         broken = Work(
-            stages=[STAGES.outcomes("job", "frames", [AssetOutcome("a"), AssetOutcome("b", events=[BrokenEvent(error)])])],
+            stages=[
+                STAGES.outcomes("job", "frames", [AssetOutcome("a"), AssetOutcome("b", events=[BrokenEvent(error)])])
+            ],
             inbox=Inbox("q", "event"),
         )
         first, second, third = ledger.commit_all([broken, done("masks", "x"), Work(events=[BrokenEvent(error)])])
@@ -182,7 +186,11 @@ class TestOutbox:
         assert [row.sequence for row in ledger.unpublished()] == [second.sequence]
         assert ledger.unfinished(published_before_ms=due_at - 1) == []
         (unfinished,) = ledger.unfinished(published_before_ms=due_at)
-        assert (unfinished.sequence, unfinished.publications, unfinished.published_at) == (first.sequence, 1, store.clock.now_ms)
+        assert (unfinished.sequence, unfinished.publications, unfinished.published_at) == (
+            first.sequence,
+            1,
+            store.clock.now_ms,
+        )
         ledger.mark_finished([first.sequence])
         assert ledger.unfinished(published_before_ms=due_at) == []
 
@@ -235,7 +243,7 @@ class TestGroupCommit:
         works = [announced("frames", 1_201), *(done("frames", f"{number:05}") for number in range(1_201))]
         assert len(fired(ledger.commit_all(works))) == 1
 
-    def test_a_group_and_the_same_works_one_by_one_leave_the_same(self, ledger: Ledger, store: Store) -> None:
+    def test_a_group_and_the_same_works_one_by_one_leave_the_same(self, ledger: Ledger) -> None:
         def story(job_id: str) -> list[Work]:
             return [
                 started("segments", "a", job_id=job_id),
@@ -289,7 +297,9 @@ class TestGroupCommit:
 
         with ThreadPoolExecutor(threads) as pool:
             completions = [fired for seen in pool.map(run, range(threads)) for result in seen for fired in result]
-        assert [(completion.reason, completion.processed_assets) for completion in completions] == [("all", threads * each)]
+        assert [(completion.reason, completion.processed_assets) for completion in completions] == [
+            ("all", threads * each)
+        ]
         assert topics(ledger) == ["frames.completed"]
 
     def test_threads_told_of_the_same_last_asset(self, ledger: Ledger) -> None:
@@ -305,4 +315,3 @@ class TestGroupCommit:
             with ThreadPoolExecutor(6) as pool:
                 assert sum(pool.map(last, range(6))) == 1
             assert json.loads(ledger.outbox(job_id)[0].body)["processed_assets"] == 1
-

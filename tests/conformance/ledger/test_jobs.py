@@ -1,4 +1,4 @@
-"""Jobs move by compare-and-set only; cancelling closes stages; what falls short fails its job until a replay mends it."""
+"""Jobs move by compare-and-set only; cancelling closes stages; falling short fails a job until a replay mends it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,11 @@ class TestSubmission:
         ledger.commit(Work(new_job=new_job("first", key="k")))
         with pytest.raises(JobExists) as refusal:
             ledger.commit(Work(new_job=new_job("second", key="k"), events=[VideoSubmitted(job_id="second")]))
-        assert (refusal.value.job_id, ledger.job_with_key("k"), ledger.job_with_key("other")) == ("first", "first", None)
+        assert (refusal.value.job_id, ledger.job_with_key("k"), ledger.job_with_key("other")) == (
+            "first",
+            "first",
+            None,
+        )
         assert ledger.outbox("second") == []
         with pytest.raises(JobNotFound):
             ledger.job("second")
@@ -186,7 +190,9 @@ class TestSubmission:
 class TestCancelling:
     def test_closes_every_open_stage_in_the_same_work(self, ledger: Ledger, clock: ManualClock) -> None:
         running_job(ledger)
-        ledger.commit_all([announced("frames", 1), announced("masks", 0), done("ranges", "a"), announced("frames", 1, job_id="other")])
+        ledger.commit_all(
+            [announced("frames", 1), announced("masks", 0), done("ranges", "a"), announced("frames", 1, job_id="other")]
+        )
         cancel(ledger)
         closed = {stage.stage: (stage.closed_at, stage.completed_at) for stage in ledger.stage_status("job")}
         now_ms = clock.now_ms
@@ -271,7 +277,9 @@ class TestFallingShort:
         assert "never announced" in (ledger.job("silent").error_message or "")
         assert ledger.due_stages() == []
 
-    def test_a_replay_that_fills_the_gap_brings_the_job_back_and_fires(self, ledger: Ledger, clock: ManualClock) -> None:
+    def test_a_replay_that_fills_the_gap_brings_the_job_back_and_fires(
+        self, ledger: Ledger, clock: ManualClock
+    ) -> None:
         running_job(ledger)
         ledger.commit(announced("segments", 2))
         ledger.commit(done("segments", "a"))
@@ -373,7 +381,13 @@ class TestDeadLetters:
         ledger.commit(Work(events=[event]))
         letter = dead_letter()
         letter = type(letter)(
-            job_id="job", queue="q", topic=event.topic, event_id=str(event.identity), body=event.body(), error="e", attempts=1
+            job_id="job",
+            queue="q",
+            topic=event.topic,
+            event_id=str(event.identity),
+            body=event.body(),
+            error="e",
+            attempts=1,
         )
         for _ in range(2):
             ledger.commit(Work(dead_letters=[letter]))

@@ -58,7 +58,9 @@ class TestCompletion:
         assert completion.processed_assets == 2
 
     def test_all_at_once_in_one_work(self, ledger: Ledger) -> None:
-        work = Work(stages=[*announced("frames", 2).stages, *done("frames", "a", "b").stages, *announced("masks", 0).stages])
+        work = Work(
+            stages=[*announced("frames", 2).stages, *done("frames", "a", "b").stages, *announced("masks", 0).stages]
+        )
         assert [completion.stage for completion in ledger.commit(work)] == ["frames", "masks"]
         assert topics(ledger) == ["frames.completed", "masks.completed"]
 
@@ -104,7 +106,12 @@ class TestAssets:
         ]
         ledger.commit(Work(stages=[STAGES.outcomes("job", "frames", outcomes)]))
         first, second = ledger.assets("job", "frames")
-        assert (first.weight, first.result, first.error, first.recorded_at) == (25, {"key": "x/1", "mean": 0.5}, None, clock.now_ms)
+        assert (first.weight, first.result, first.error, first.recorded_at) == (
+            25,
+            {"key": "x/1", "mean": 0.5},
+            None,
+            clock.now_ms,
+        )
         assert (second.state, second.weight, second.result, second.error) == (AssetState.FAILED, 3, None, "no keyframe")
         assert status(ledger, "frames").done_weight == 25
 

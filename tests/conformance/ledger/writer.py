@@ -1,4 +1,4 @@
-"""A process of its own that commits works of three assets, an event and an inbox row until it is killed: python writer.py URL.
+"""A process of its own that commits works of three assets, an event and an inbox row until it is killed: -m ... URL.
 
 Prints the number of each work after its commit: what is printed must be there whatever happens next.
 """

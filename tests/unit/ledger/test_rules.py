@@ -78,7 +78,12 @@ def test_the_first_rule_that_holds_is_due(
     assert fires(rule, policy) == (bool(holding) and (allow_partial or holding[0] is Rule.ALL))
 
 
-@given(done=st.integers(0, 10**6), expected=st.integers(1, 10**6), digits=st.integers(0, 60), nudge=st.sampled_from([-1, 0, 1]))
+@given(
+    done=st.integers(0, 10**6),
+    expected=st.integers(1, 10**6),
+    digits=st.integers(0, 60),
+    nudge=st.sampled_from([-1, 0, 1]),
+)
 def test_the_threshold_is_compared_exactly_however_close(done: int, expected: int, digits: int, nudge: int) -> None:
     """A threshold one unit in its last place beside the true ratio still decides rightly."""
     units = done * 100 * 10**digits // expected + nudge
@@ -90,7 +95,13 @@ def test_the_threshold_is_compared_exactly_however_close(done: int, expected: in
 
 
 @given(
-    expected=COUNTS, done=COUNTS, failed=COUNTS, more_done=COUNTS, more_failed=COUNTS, threshold=PERCENTAGES, later=TIMES_MS
+    expected=COUNTS,
+    done=COUNTS,
+    failed=COUNTS,
+    more_done=COUNTS,
+    more_failed=COUNTS,
+    threshold=PERCENTAGES,
+    later=TIMES_MS,
 )
 def test_what_is_due_stays_due(
     expected: int, done: int, failed: int, more_done: int, more_failed: int, threshold: Decimal, later: int
@@ -147,7 +158,16 @@ def test_the_watermark_is_due_from_its_very_millisecond(now_ms: int, is_due: boo
 class TestPolicy:
     @pytest.mark.parametrize(
         ("given", "kept"),
-        [("-5", "0"), ("0", "0"), ("100", "100"), ("100.0001", "100"), ("250", "100"), ("89.95", "89.95"), (90, "90"), (0.1, "0.1")],
+        [
+            ("-5", "0"),
+            ("0", "0"),
+            ("100", "100"),
+            ("100.0001", "100"),
+            ("250", "100"),
+            ("89.95", "89.95"),
+            (90, "90"),
+            (0.1, "0.1"),
+        ],
     )
     def test_percent_is_clamped_and_exact(self, given: object, kept: str) -> None:
         assert CompletionPolicy(given).threshold_percentage == Decimal(kept)  # type: ignore[arg-type]
@@ -162,7 +182,9 @@ class TestPolicy:
         with pytest.raises(ValueError, match="watermark_ttl_seconds"):
             CompletionPolicy(watermark_ttl_seconds=given)
 
-    @pytest.mark.parametrize(("ttl_seconds", "watermark_at"), [(900, 901_000), (0, 1_000), (0.0015, 1_002), (None, None)])
+    @pytest.mark.parametrize(
+        ("ttl_seconds", "watermark_at"), [(900, 901_000), (0, 1_000), (0.0015, 1_002), (None, None)]
+    )
     def test_watermark_after(self, ttl_seconds: float | None, watermark_at: int | None) -> None:
         assert CompletionPolicy(90, ttl_seconds).watermark_after(1_000) == watermark_at  # type: ignore[arg-type]
 
@@ -178,7 +200,7 @@ class TestPolicy:
     @pytest.mark.parametrize(("value", "kept"), [("-1", "0"), ("101", "100"), (" 42.000 ", "42")])
     def test_the_environment_is_clamped_too(self, monkeypatch: pytest.MonkeyPatch, value: str, kept: str) -> None:
         monkeypatch.setenv("COMPLETION_THRESHOLD_PERCENTAGE", value)
-        assert Config().COMPLETION_THRESHOLD_PERCENTAGE == Decimal(kept)
+        assert Decimal(kept) == Config().COMPLETION_THRESHOLD_PERCENTAGE
 
     @pytest.mark.parametrize(
         ("name", "value"),

@@ -155,7 +155,14 @@ class TestOutcomes:
     def test_both_in_one_update(self) -> None:
         run = Run()
         run.announce(3)
-        run.tell(outcomes=[AssetOutcome("a", FAILED), AssetOutcome("a", DONE), AssetOutcome("b", DONE), AssetOutcome("b", FAILED)])
+        run.tell(
+            outcomes=[
+                AssetOutcome("a", FAILED),
+                AssetOutcome("a", DONE),
+                AssetOutcome("b", DONE),
+                AssetOutcome("b", FAILED),
+            ]
+        )
         assert (run.stage.done, run.stage.failed) == (2, 0)
 
     def test_events_go_out_only_with_the_outcome_that_made_it_done(self) -> None:
@@ -170,7 +177,11 @@ class TestOutcomes:
         run.announce(2)
         completion = run.done("a").completion
         assert completion is not None
-        assert (completion.reason, completion.processed_assets, completion.has_partial_completion) == ("threshold", 1, True)
+        assert (completion.reason, completion.processed_assets, completion.has_partial_completion) == (
+            "threshold",
+            1,
+            True,
+        )
         event = VideoSubmitted(job_id="job")
         late = run.tell(outcomes=[AssetOutcome("b", events=[event])])
         assert (late.completion, late.events) == (None, [event])

@@ -133,6 +133,26 @@ class TestDamageElsewhere:
             with pytest.raises(UndecodableFrames):
                 assert_like(pictures, frames)
 
+    # frames whose decoder can tell; a picture decoded to its end from wrong data is beyond any decoder (HEVC: many)
+    @pytest.mark.parametrize("number", [11, 14, 16, 17])
+    @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+    def test_frames_of_which_a_part_is_noise(self, tmp_path: Path, codec: str, number: int) -> None:
+        options = {"preset": "fast"} if codec == "libx264" else None
+        whole = write_clip(tmp_path / "whole.mp4", codec=codec, size=(160, 120), bframes=2, options=options)
+        index = build_frame_index(whole)
+        pictures = [frame.bgr for frame in decode_frames(whole, index, range(30))]
+        path = damage(whole, tmp_path / "damaged.mp4", {number}, share=0.5, seed=number)
+        with pytest.raises(UndecodableFrames):
+            assert_like(pictures, decode_frames(path, index, range(30)))
+
+    def test_nothing_but_damage_comes_to_an_end(self, tmp_path: Path) -> None:
+        whole = write_clip(tmp_path / "whole.mp4", bframes=2)
+        index = build_frame_index(whole)
+        path = damage(whole, tmp_path / "damaged.mp4", range(30))
+        for wanted in (range(10, 20), range(25, 30), range(0, 30, 7)):
+            with pytest.raises(UndecodableFrames, match=rf"\b{wanted[0]}\b"):
+                list(decode_frames(path, index, wanted))
+
     def test_damage_behind_a_range_does_not_reach_it(self, tmp_path: Path) -> None:
         whole = write_clip(tmp_path / "whole.mp4", bframes=2)
         path = damage(whole, tmp_path / "damaged.mp4", {10})

@@ -12,6 +12,7 @@ from reelwork.media import VideoInfo, probe_video
 from tests.clips import (
     SOUND_CLIPS,
     damage,
+    header_bomb,
     packet_places,
     signature_only,
     sound_only,
@@ -81,6 +82,7 @@ class TestRefuses:
             (sound_only, "sound.mp4", "sound only, no video"),
             (sound_with_cover, "album.mp4", "sound only, no video"),
             (without_frames, "empty.mp4", "holds no frames"),
+            (lambda path: header_bomb(path, 100_000), "bomb.mp4", r"truncated: \d of its 100000 frames are there"),
             (cut_in_last_frame, "cut.mp4", "truncated: 29 of its 30 frames are there"),
         ],
     )

@@ -18,16 +18,22 @@ def account_of(job: Job, ledger: Ledger) -> Mapping[str, Any]:
     """
     parameters = AnalyzeJob.model_validate(job.parameters)
     selected = processed_frames(parameters, parameters.input.frame_count)
-    failed = {a.asset_id: a.error for a in ledger.assets(job.job_id, RANGES_STAGE, states=[AssetState.FAILED])}
+    missed = {
+        asset.asset_id: "analysed only after the results were written"
+        if asset.state is AssetState.DONE
+        else asset.error
+        for asset in ledger.assets(job.job_id, RANGES_STAGE, states=[AssetState.FAILED, AssetState.DONE])
+        if asset.late or asset.state is AssetState.FAILED
+    }
     missing = [
         {
             "start": event.start,
             "end": event.end,
             "frames": len(frames_between(selected, event.start, event.end)),
-            "reason": failed[event.asset_id],
+            "reason": missed[event.asset_id],
         }
-        for event in (_ranges(job, ledger) if failed else [])
-        if event.asset_id in failed
+        for event in (_ranges(job, ledger) if missed else [])
+        if event.asset_id in missed
     ]
     return {"frames": len(selected), "missing_frames": missing}
 

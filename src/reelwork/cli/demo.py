@@ -1,0 +1,86 @@
+"""`reelwork demo`: a real clip through the whole of Reelwork, with a picture to look at in the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from reelwork.cli import options
+from reelwork.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from reelwork.cli.embedded import FinishedJob
+
+SAMPLE: Final = "bikes"
+PIPELINE_ID: Final = "shots+objects"
+WORKERS: Final = 2
+
+OutputFolder = Annotated[
+    Path, typer.Option("--output", metavar="DIR", file_okay=False, help="Folder for all it makes.")
+]
+
+
+def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = False) -> None:
+    """Analyse a sample clip: its shots, the objects in it, and a contact sheet of both.
+
+    Fetches the clip and the detector's weights when they are not here yet. Writes contact-sheet.png, results.json,
+    summary.json and the job's data.
+    """
+    from reelwork.cli.output import tell, tell_json
+    from reelwork.cli.pull import pull
+    from reelwork.cli.summary import read_results, summarize
+    from reelwork.cli.summary_view import completions_view, summary_view
+    from reelwork.vision import pull_model, pull_sample
+
+    _make_folder(output)
+    video = pull(SAMPLE, pull_sample)
+    pull("efficientdet-lite0", pull_model)
+    results = output / "results.json"
+    finished = _run(video, output / "data", results)
+    summary = summarize(results, finished.index)
+    document = _document(finished, summary.frames)
+    (output / "summary.json").write_text(json.dumps(document, indent=2) + "\n")
+    sheet = output / "contact-sheet.png"
+    _draw(sheet, video, finished, list(read_results(results)), summary.shots)
+    if as_json:
+        tell_json(document)
+        return
+    tell(*summary_view(f"{SAMPLE}.mp4", summary, finished), *completions_view(finished))
+    tell(f"Look at {sheet}; all results are in {results}.")
+
+
+def _run(video: Path, data: Path, results: Path) -> FinishedJob:
+    from reelwork.cli.embedded import embedded_config, run_embedded
+    from reelwork.cli.output import progress_bar
+
+    with embedded_config(data) as config, progress_bar(SAMPLE) as report:
+        parameters = {"pipeline_id": PIPELINE_ID}
+        return run_embedded(config, video, parameters, workers=WORKERS, results=results, report=report)
+
+
+def _document(finished: FinishedJob, frames: int) -> dict[str, Any]:
+    job = finished.detail.job
+    return {"job_id": job.job_id, "status": job.status, "frames": frames, "completions": finished.completions}
+
+
+def _draw(path: Path, video: Path, finished: FinishedJob, frames: list[dict[str, Any]], shots: list[Any]) -> None:
+    from reelwork.cli.demo_sheet import write_sheet
+    from reelwork.vision.contact_sheet import timecode
+
+    known = finished.detail.job.parameters["input"]
+    subtitle = (
+        f"{timecode(known['duration_seconds'])} · {len(frames)} frames · {len(shots)} shots · analysed by Reelwork"
+    )
+    write_sheet(path, video, finished.index, frames, shots, title=f"{SAMPLE}.mp4", subtitle=subtitle)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the folder {folder}: {error.strerror}; choose one with --output"
+        ) from None

@@ -1,0 +1,71 @@
+"""A job, as the API tells it, for a person in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reelwork.cli.tables import plain_table
+
+Document = Mapping[str, Any]
+STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
+
+
+def short_document(job: Document) -> dict[str, Any]:
+    """What a script wants to know of a job; `error` is there when it has one."""
+    document = {name: job[name] for name in ("job_id", "status", "progress")}
+    return {**document, "error": job["error_message"]} if job["error_message"] else document
+
+
+def job_view(job: Document) -> Iterator[RenderableType]:
+    """All of it, the most telling first."""
+    yield headline(job)
+    if job["error_message"]:
+        yield Text(job["error_message"], style="red")
+    for phase in job["phases"]:
+        yield f"  {phase['name']}: {phase['state']}"
+    for missing in job["details"].get("missing_frames", ()):
+        yield Text(missing_view(missing), style="yellow")
+    if job["stages"]:
+        yield stages_table(job["stages"])
+    if job["dead_letters"]:
+        yield dead_letters_table(job["dead_letters"])
+
+
+def headline(job: Document) -> Text:
+    return Text.assemble(
+        (job["status"], STYLES.get(job["status"], "bold")), f"  {job['progress']:.0%}  ", (job["job_id"], "dim")
+    )
+
+
+def missing_view(missing: Document) -> str:
+    return f"missing: {missing['frames']} frames in [{missing['start']}, {missing['end']}): {missing['reason']}"
+
+
+def stages_table(stages: Sequence[Document]) -> Table:
+    table = plain_table("Stages", "stage", "expected", "done", "failed", "late", "completed at", "because of")
+    for stage in stages:
+        fired = stage["completion"]
+        counts = (
+            "?" if stage["expected"] is None else stage["expected"],
+            stage["done"],
+            stage["failed"],
+            stage["late"],
+        )
+        table.add_row(
+            stage["stage"], *map(str, counts), stage["completed_at"] or "-", fired["reason"] if fired else "still open"
+        )
+    return table
+
+
+def dead_letters_table(letters: Sequence[Document]) -> Table:
+    table = plain_table("Dead letters", "#", "job", "queue", "attempts", "replayed", "error")
+    for letter in letters:
+        replayed = letter["replayed_at"] or "no"
+        cells = (letter["job_id"], letter["queue"], str(letter["attempts"]), replayed, letter["error"])
+        table.add_row(str(letter["dead_letter_id"]), *cells)
+    return table

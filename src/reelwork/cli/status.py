@@ -1,0 +1,33 @@
+"""`reelwork status` and `reelwork stages`: a job as a running server knows it."""
+
+from __future__ import annotations
+
+from reelwork.cli import options
+
+
+def status(job_id: options.JobId, url: options.ServerUrl = None, as_json: options.Json = False) -> None:
+    """Tell how far a job is, and what went wrong. Status 0 whatever became of the job; `wait` tells that."""
+    from reelwork.cli.client import server
+    from reelwork.cli.job_view import job_view
+    from reelwork.cli.output import tell, tell_json
+
+    with server(url) as client:
+        job = client.job(job_id)
+    if as_json:
+        tell_json(job)
+    else:
+        tell(*job_view(job))
+
+
+def stages(job_id: options.JobId, url: options.ServerUrl = None, as_json: options.Json = False) -> None:
+    """Tell the stages of a job: how many assets each expects, what became of them, and its one completion."""
+    from reelwork.cli.client import server
+    from reelwork.cli.job_view import stages_table
+    from reelwork.cli.output import tell, tell_json
+
+    with server(url) as client:
+        job = client.job(job_id)
+    if as_json:
+        tell_json(job["stages"])
+    else:
+        tell(stages_table(job["stages"]))

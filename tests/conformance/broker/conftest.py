@@ -1,0 +1,83 @@
+"""Every test of `test_broker.py` runs once a broker. A new broker joins by one line in BROKERS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reelwork.broker import Broker, Delivery, MemoryBroker, Message, SqlBroker, Topology
+from reelwork.ledger import Work, open_ledger
+from reelwork.ledger.sql import SqlLedger
+from tests.clock import ManualClock
+
+LEASE_SECONDS = 30.0
+TOPOLOGY = Topology.of([("frames", "q.embedding"), ("frames", "q.keypoint"), ("job", "q.planner")])
+
+BROKERS: Mapping[str, Callable[[SqlLedger], Broker]] = {
+    "memory": lambda ledger: MemoryBroker(clock=ledger.clock, lease_seconds=LEASE_SECONDS),
+    "sql": lambda ledger: SqlBroker(ledger.database, clock=ledger.clock, lease_seconds=LEASE_SECONDS),
+}
+
+
+@dataclass
+class Bench:
+    """A broker, a clock to move, and a ledger to acknowledge in."""
+
+    broker: Broker
+    ledger: SqlLedger
+    clock: ManualClock
+
+    async def publish(self, topic: str, *event_ids: str, queue: str | None = None, job_id: str = "job") -> None:
+        await self.broker.publish(
+            [
+                Message(event_id=event_id, job_id=job_id, topic=topic, body=f'"{event_id}"', queue=queue)
+                for event_id in event_ids
+            ]
+        )
+
+    async def take(self, queue: str, limit: int = 100) -> list[Delivery]:
+        return await self.broker.receive(queue, limit=limit, wait_seconds=0)
+
+    async def take_one(self, queue: str) -> Delivery:
+        (delivery,) = await self.take(queue)
+        return delivery
+
+    async def finish(self, delivery: Delivery) -> None:
+        """The two halves of an acknowledgement, of which each broker needs one."""
+        if delivery.receipt is not None:
+            self.ledger.commit(Work(receipts=[delivery.receipt]))
+        await delivery.ack()
+
+
+def event_ids(deliveries: list[Delivery]) -> list[str]:
+    return [delivery.message.event_id for delivery in deliveries]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: ManualClock) -> Iterator[SqlLedger]:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/reelwork.db", clock=clock)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(params=sorted(BROKERS))
+async def bench(request: pytest.FixtureRequest, ledger: SqlLedger, clock: ManualClock) -> AsyncIterator[Bench]:
+    broker = BROKERS[request.param](ledger)
+    await broker.declare(TOPOLOGY)
+    if isinstance(broker, SqlBroker):
+        ledger.attach(broker.courier)
+    yield Bench(broker, ledger, clock)
+    await broker.close()

@@ -1,0 +1,191 @@
+"""Listing, detail and cancelling tell what the ledger holds, and change what they say they change."""
+
+from __future__ import annotations
+
+from reelwork.ledger import AssetOutcome, AssetState, JobStatus, NewDeadLetter, Work
+from tests.unit.api.conftest import PARTS, Server, parts
+
+
+def dead_letter(job_id: str) -> NewDeadLetter:
+    return NewDeadLetter(
+        job_id=job_id,
+        queue="q.tiny.jobs",
+        topic="video.submitted",
+        event_id=f"event-of-{job_id}",
+        body=f'{{"job_id":"{job_id}"}}',
+        error="RuntimeError: out of luck",
+        attempts=5,
+    )
+
+
+class TestList:
+    def test_pages_hold_every_job_once_newest_first(self, server: Server, video: bytes) -> None:
+        job_ids = [server.submit(video) for _ in range(5)]
+        pages, before = [], None
+        while True:
+            page = server.get("/jobs", params={"limit": 2, **({"before": before} if before else {})}).json()
+            pages.append([job["job_id"] for job in page["jobs"]])
+            before = page["next"]
+            if before is None:
+                break
+        assert [len(page) for page in pages] == [2, 2, 1]
+        listed = [job_id for page in pages for job_id in page]
+        assert sorted(listed) == sorted(job_ids)
+        assert listed == [job.job_id for job in server.ledger.jobs()]
+
+    def test_filters(self, server: Server, video: bytes) -> None:
+        pending, running, failed = (server.submit(video) for _ in range(3))
+        other = server.submit(video, data={"pipeline": "other"})
+        server.start(running)
+        server.fail(failed, "no reason")
+
+        def listed(query: str) -> set[str]:
+            return {job["job_id"] for job in server.get(f"/jobs?{query}").json()["jobs"]}
+
+        assert listed("status=running") == {running}
+        assert listed("status=running&status=failed") == {running, failed}
+        assert listed("pipeline=other") == {other}
+        assert listed("pipeline=analyze&status=pending") == {pending}
+        assert listed("pipeline=nothing") == set()
+
+    def test_what_cannot_be_asked_for(self, server: Server) -> None:
+        answers = [server.get(f"/jobs?{query}") for query in ("status=done", "limit=0", "limit=x", "limit=100000")]
+        assert [answer.status_code for answer in answers] == [400] * 4
+        assert answers[1].json() == {"detail": "limit: Input should be greater than or equal to 1"}
+        assert server.get("/jobs?before=nobody").status_code == 404
+
+
+class TestDetail:
+    def test_of_a_new_job(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video, headers={"Idempotency-Key": "k"})
+        job = server.ledger.job(job_id)
+        detail = server.get(f"/jobs/{job_id}").json()
+        assert detail.pop("created_at") == detail.pop("updated_at")
+        assert detail == {
+            "job_id": job_id,
+            "status": "pending",
+            "progress": 0.0,
+            "pipeline": "analyze",
+            "phase": None,
+            "parameters": job.parameters,
+            "idempotency_key": "k",
+            "input_path": f"input/{job_id}/source.mp4",
+            "output_path": None,
+            "error_message": None,
+            "phases": [{"name": "parts", "state": "waiting"}, {"name": "results", "state": "waiting"}],
+            "stages": [],
+            "conflicts": [],
+            "dead_letters": [],
+            "details": {"missing_frames": []},
+        }
+
+    def test_times_are_utc(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.ledger.commit(Work(stages=[parts(job_id, expected=0)], at_ms=1_700_000_000_123))
+        (stage,) = server.get(f"/jobs/{job_id}").json()["stages"]
+        assert stage["completed_at"] == "2023-11-14T22:13:20.123000Z"
+
+    def test_of_a_job_on_which_much_went_wrong(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.start(job_id, expected=3)
+        server.record(job_id, AssetOutcome("1", weight=10), AssetOutcome("2", state=AssetState.FAILED, error="noise"))
+        server.ledger.commit(Work(stages=[parts(job_id, expected=2)], dead_letters=[dead_letter(job_id)]))
+        server.record(job_id, AssetOutcome("3"))
+        detail = server.get(f"/jobs/{job_id}").json()
+        (stage,) = detail["stages"]
+        assert (stage["stage"], stage["expected"], stage["done"], stage["failed"]) == (PARTS, 3, 2, 1)
+        assert (stage["late"], stage["progress"]) == (0, 1.0)
+        (completion,) = [row.completion for row in server.ledger.stage_status(job_id)]
+        assert completion is not None
+        assert stage["completion"] == completion.payload()
+        assert stage["completion"]["has_partial_completion"] is True
+        (failed,) = stage["failed_assets"]
+        assert (failed["asset_id"], failed["error"], failed["weight"], failed["late"]) == ("2", "noise", 1, False)
+        (conflict,) = detail["conflicts"]
+        assert (conflict["stage"], conflict["expected"], conflict["announced"]) == (PARTS, 3, 2)
+        (letter,) = detail["dead_letters"]
+        assert (letter["error"], letter["queue"], letter["attempts"]) == ("RuntimeError: out of luck", "q.tiny.jobs", 5)
+        assert detail["details"] == {"missing_frames": [{"start": 2, "reason": "noise"}]}
+
+    def test_phases_follow_the_job(self, server: Server, video: bytes) -> None:
+        completed, cancelled, failed = (server.submit(video) for _ in range(3))
+
+        def states(job_id: str) -> list[str]:
+            return [phase["state"] for phase in server.get(f"/jobs/{job_id}").json()["phases"]]
+
+        for job_id in (completed, cancelled, failed):
+            server.start(job_id)
+        assert states(completed) == ["running", "waiting"]
+        server.complete(completed, b"[]")
+        server.post(f"/jobs/{cancelled}/cancel")
+        server.fail(failed, "no reason")
+        assert states(completed) == ["completed", "completed"]
+        assert states(cancelled) == ["cancelled", "waiting"]
+        assert states(failed) == ["failed", "waiting"]
+
+
+class TestCancel:
+    def test_can_be_asked_for_twice(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.start(job_id)
+        answers = [server.post(f"/jobs/{job_id}/cancel") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert [answer.json()["status"] for answer in answers] == ["cancelled", "cancelled"]
+        assert server.ledger.job(job_id).status is JobStatus.CANCELLED
+        assert server.ledger.open_stages() == []
+        assert [row.topic for row in server.ledger.outbox(job_id)].count("job.cancelled") == 1
+
+    def test_of_a_job_that_is_over_is_refused(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.start(job_id)
+        server.complete(job_id, b"[]")
+        answer = server.post(f"/jobs/{job_id}/cancel")
+        assert answer.status_code == 409
+        assert "completed" in answer.json()["detail"]
+        assert server.ledger.job(job_id).status is JobStatus.COMPLETED
+
+    def test_of_nobody(self, server: Server) -> None:
+        assert server.post("/jobs/nobody/cancel").status_code == 404
+
+
+class TestDeadLetters:
+    def test_are_listed_newest_first(self, server: Server, video: bytes) -> None:
+        job_ids = [server.submit(video) for _ in range(2)]
+        for job_id in job_ids:
+            server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
+
+        def listed(query: str = "") -> list[str]:
+            return [letter["job_id"] for letter in server.get(f"/dead-letters{query}").json()["dead_letters"]]
+
+        assert listed() == job_ids[::-1]
+        assert listed("?limit=1") == job_ids[1:]
+        assert listed(f"?job_id={job_ids[0]}") == job_ids[:1]
+        assert server.get("/dead-letters?job_id=nobody").status_code == 404
+
+    def test_a_replay_goes_to_its_queue_and_sets_the_job_running(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
+        server.fail(job_id, "out of luck")
+        (letter,) = server.get("/dead-letters").json()["dead_letters"]
+        answer = server.post(f"/dead-letters/{letter['dead_letter_id']}/replay")
+        assert (answer.status_code, answer.json()) == (202, {"dead_letter_id": letter["dead_letter_id"]})
+        assert server.ledger.job(job_id).status is JobStatus.RUNNING
+        assert [row.queue for row in server.ledger.outbox(job_id) if row.is_replay] == ["q.tiny.jobs"]
+        (letter,) = server.get("/dead-letters").json()["dead_letters"]
+        assert letter["replayed_at"] is not None
+        again = server.post(f"/dead-letters/{letter['dead_letter_id']}/replay")
+        assert again.status_code == 409
+        assert "was replayed already" in again.json()["detail"]
+
+    def test_that_are_none(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
+        numbers = ["0", "-1", "2", "9" * 30]
+        assert [server.post(f"/dead-letters/{n}/replay").status_code for n in numbers] == [404] * 4
+        assert server.post("/dead-letters/first/replay").status_code == 400
+
+    def test_of_a_cancelled_job_are_not_replayed(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
+        server.post(f"/jobs/{job_id}/cancel")
+        assert server.post("/dead-letters/1/replay").status_code == 409
