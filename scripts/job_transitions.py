@@ -17,7 +17,7 @@ from reelwork.ledger import JobMove, JobStatus, Ledger, NewJob, Work, open_ledge
 
 ROOT = Path(__file__).parent.parent
 WRITERS_OF_STATUS = {"insert_job.sql", "save_job.sql"}
-STATUS_WRITE = re.compile(r"(update\s+jobs\s+set\b[^;]*\bstatus\b|insert\s+into\s+jobs\b)", re.IGNORECASE)
+STATUS_WRITE = re.compile(r'(update\s+jobs\s+set\b[^;"]*\bstatus\b|insert\s+into\s+jobs\b)', re.IGNORECASE)
 WAY_TO: dict[JobStatus, tuple[JobStatus, ...]] = {
     JobStatus.PENDING: (),
     JobStatus.RUNNING: (JobStatus.RUNNING,),

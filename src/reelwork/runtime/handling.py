@@ -18,7 +18,7 @@ import structlog
 
 from reelwork.broker import DELIVERIES_MAX, Delivery
 from reelwork.errors import ContractViolation, InvalidWork, JobNotFound, JobTransitionRefused, PermanentError
-from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed, parse_event, stable_event_id
+from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed, parse_event
 from reelwork.ledger import (
     AssetOutcome,
     AssetState,
@@ -225,8 +225,7 @@ class Handling:
         allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
         job_id = delivery.message.job_id
         move = JobMove(job_id=job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason)
-        identity = stable_event_id(f"{job_id}/job.failed/{delivery.queue}/{letter.event_id}/{delivery.deliveries}")
-        failed = JobFailed(job_id=job_id, event_id=identity, reason=reason)
+        failed = JobFailed(job_id=job_id, event_id=self.world.new_id(), reason=reason)
         try:
             await self.finish(delivery, Work(moves=[move], events=[failed], dead_letters=[letter]))
         except (JobTransitionRefused, JobNotFound):  # over already, or never there: it does not fail once more

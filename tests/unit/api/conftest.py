@@ -16,7 +16,7 @@ from reelwork import Context, Phase, Pipeline, Service
 from reelwork.api.app import create_app
 from reelwork.api.state import State
 from reelwork.errors import ModelMissing, UnknownAnalyzer
-from reelwork.events import VideoSubmitted
+from reelwork.events import VideoRangeReady, VideoRangesBatch, VideoRangesCompleted, VideoSubmitted
 from reelwork.ledger import AssetOutcome, CompletionPolicy, Job, JobMove, JobStatus, Ledger, StageUpdate, Work
 from reelwork.runtime.backends import Backends, open_backends
 from reelwork.runtime.declaration import Catalogue
@@ -51,6 +51,10 @@ def tiny_catalogue() -> Catalogue:
 
     @service.on(VideoSubmitted, queue="q.tiny.jobs")
     def handle_video_submitted(event: VideoSubmitted, context: Context) -> None: ...
+
+    @service.stage(PARTS, announced_by=VideoRangesBatch, completes_with=VideoRangesCompleted)
+    @service.on(VideoRangeReady, queue="q.tiny.parts")
+    def handle_video_range_ready(event: VideoRangeReady, context: Context) -> None: ...
 
     phases = (Phase(name="parts", stages=(PARTS,), share=0.9), Phase(name="results", stages=None, share=0.1))
     made = {"parameters": TinyParameters, "submitted": VideoSubmitted, "phases": phases}

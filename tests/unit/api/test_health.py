@@ -26,7 +26,6 @@ def test_without_its_objects_it_is_up_and_not_ready(server: Server) -> None:
 def test_without_its_database_it_says_so(server: Server) -> None:
     data = server.backends.config.REELWORK_DATA_DIR
     data.rename(data.with_name("elsewhere"))
-    (data / "objects").mkdir(parents=True)
     answer = server.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("the ledger is down: ")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -15,18 +15,19 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel
 
 from reelwork.broker import Broker, Delivery, Faults, MemoryBroker, Topology
-from reelwork.events import VALIDATORS, Announcement, Asset, AssetEvent, Event, StageCompleted, schema_name
+from reelwork.events import VALIDATORS, Announcement, Asset, AssetEvent, Event, StageCompleted, schema_name, stable_event_id
 from reelwork.ledger import (
     AssetState,
     BaseJobProgressManager,
     CompletionPolicy,
     Job,
+    JobMove,
     JobStatus,
+    NewJob,
     StageStatus,
     Work,
     open_ledger,
 )
-from reelwork.message import Message
 from reelwork.objects import open_objects
 from reelwork.runtime import Catalogue, Phase, Pipeline, Service
 from reelwork.runtime.backends import Backends, open_backends
@@ -93,8 +94,6 @@ TINY_EVENTS = (Submitted, ItemsBatch, ItemsReady, ItemDone, ItemsCompleted, Next
 
 
 def uuid5_of(*names: str) -> UUID:
-    from reelwork.events import stable_event_id
-
     return stable_event_id("/".join(names))
 
 
@@ -141,7 +140,6 @@ class House:
     clock: ManualClock
     threads: ThreadPoolExecutor
     relay: Relay
-    sleeps: list[float] = field(default_factory=list)
 
     @property
     def handling(self) -> Handling:
@@ -164,8 +162,6 @@ class House:
 
     def start(self) -> str:
         """A job that runs, without any service having started it."""
-        from reelwork.ledger import JobMove, NewJob
-
         job_id = str(uuid4())
         phase = self.backends.catalogue.pipelines["tiny"].phases[0].name
         self.commit(Work(new_job=NewJob(job_id=job_id, pipeline="tiny", input_path="input")))
@@ -313,7 +309,3 @@ def run(test: Coroutine[Any, Any, T]) -> T:
             return await test
 
     return asyncio.run(bounded())
-
-
-def copied(message: Message, **changes: Any) -> Message:
-    return replace(message, **changes)
