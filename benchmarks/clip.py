@@ -115,4 +115,5 @@ def _texture(random: np.random.Generator, shape: tuple[int, int], deviation: flo
     spectrum = np.fft.rfft2(random.normal(size=shape)) / frequency**1.2
     spectrum[0, 0] = 0
     picture = np.fft.irfft2(spectrum, s=shape)
-    return np.clip(128 + picture / picture.std() * deviation, 16, 235).astype(np.uint8)
+    plane: Plane = np.clip(128 + picture / picture.std() * deviation, 16, 235).astype(np.uint8)
+    return plane

@@ -105,7 +105,11 @@ class Bare:
     def close(self) -> None:
         self.connection.close()
 
-    def record(self, job_id: str, asset_ids: list[str]) -> None:
+    def record_all(self, job_id: str, batches: Iterable[list[str]]) -> None:
+        for batch in batches:
+            self._record(job_id, batch)
+
+    def _record(self, job_id: str, asset_ids: list[str]) -> None:
         now_ms = round(time.time() * 1000)
         self.connection.execute("BEGIN IMMEDIATE")
         self.connection.executemany(
@@ -146,7 +150,7 @@ def measure_group_size(folder: Path, size: int, plan: Plan) -> dict[str, Any]:
 
         def theirs() -> float:
             job_id = f"job-{next(jobs):06d}"
-            return stopwatch(lambda: [bare.record(job_id, batch) for batch in batches])
+            return stopwatch(lambda: bare.record_all(job_id, batches))
 
         pairs = alternated(ours, theirs, plan.pairs)
     return {

@@ -27,6 +27,7 @@ from reelwork.errors import ConfigurationError, StoreUnavailable
 
 BUSY_TIMEOUT_MS: Final = 30_000
 WAKE_BYTES: Final = 1
+SOCKET_FOLDER_BYTES_MAX: Final = 40
 
 
 def sqlite_path(url: str) -> Path:
@@ -138,7 +139,7 @@ class Doorbell:
 
     def __init__(self, database: Path) -> None:
         name = hashlib.sha256(str(database.resolve()).encode()).hexdigest()[:16]
-        self._folder = Path(tempfile.gettempdir()) / f"reelwork-{os.getuid()}-{name}"
+        self._folder = _short_temporary_folder() / f"reelwork-{os.getuid()}-{name}"
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
 
@@ -173,3 +174,9 @@ class Doorbell:
 
     def close(self) -> None:
         self._sender.close()
+
+
+def _short_temporary_folder() -> Path:
+    """Where sockets can lie: their addresses hold about a hundred bytes, whatever TMPDIR says."""
+    folder = tempfile.gettempdir()
+    return Path(folder if len(os.fsencode(folder)) <= SOCKET_FOLDER_BYTES_MAX else "/tmp")

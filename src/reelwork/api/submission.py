@@ -101,7 +101,7 @@ class _Upload:
         job_id = backends.world.new_id()
         await self._form.find_file()
         if self._form.fields:
-            pass
+            await self._check()
         video = await take_video(backends.objects, job_id, self._chunks(), bytes_max=self._bytes_max)
         created = await run_in_threadpool(self._record, job_id, video, idempotency_key)
         return Submission(created, is_new=created == str(job_id))
@@ -110,7 +110,7 @@ class _Upload:
         """Fails at its end, before anything is stored for good, when the fields behind the file are wrong."""
         async for chunk in self._form.file_chunks():
             yield chunk
-        pass
+        await self._check()
 
     async def _check(self) -> None:
         pipeline, parameters = self._asked

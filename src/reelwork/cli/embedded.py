@@ -24,6 +24,7 @@ from reelwork.objects.keys import frame_index_key
 from reelwork.runtime.backends import Backends, open_backends
 from reelwork.runtime.intake import file_chunks, take_video
 from reelwork.runtime.jobs import JobDetail, Jobs
+from reelwork.runtime.log import configure_log
 from reelwork.runtime.node import run_node
 from reelwork.runtime.together import run_together
 from reelwork.settings import Config
@@ -61,6 +62,7 @@ def run_embedded(
     Raises JobEndedBadly with the reason of a failed job, Interrupted after a signal has cancelled it, and what refuses
     a video or its parameters.
     """
+    configure_log(config.REELWORK_LOG_LEVEL)
     return asyncio.run(_run(config, video, parameters, workers=workers, results=results, report=report))
 
 

@@ -3,7 +3,7 @@
 It knows files only: no job, no store, no analyzer.
 """
 
-from reelwork.media.decode import decode_frames
+from reelwork.media.decode import VideoDecoder, decode_frames
 from reelwork.media.frame import Frame
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.indexing import build_frame_index
@@ -15,6 +15,7 @@ from reelwork.media.video_info import VideoInfo
 __all__ = [
     "Frame",
     "FrameIndex",
+    "VideoDecoder",
     "VideoInfo",
     "build_frame_index",
     "decode_frames",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import av
 import numpy as np
@@ -22,20 +24,50 @@ from reelwork.media.source import VideoSource
 EARLIER_STARTS_MAX = 3
 
 
-def decode_frames(path: Path, index: FrameIndex, wanted: range) -> Iterator[Frame]:
-    """Yield the wanted source frames in order, holding no more pictures than the decoder itself does.
+class VideoDecoder:
+    """A video that stays open from one range of frames to the next.
 
-    UndecodableFrames when a wanted frame does not come out whole; some frames before it may have been yielded.
+    Opening costs as much as several frames: FFmpeg decodes some to find out what is in the file. For one thread; of two
+    iterations only the later one is valid.
     """
-    if not wanted:
-        return
-    if wanted.step < 1 or wanted[0] < 0 or wanted[-1] >= len(index):
-        raise ValueError(f"wanted must be a forward range within the {len(index)} frames of the video, not {wanted}")
-    converter = PictureConverter()
-    with PacketReader(path, index) as reader:
+
+    def __init__(self, path: Path, index: FrameIndex) -> None:
+        self.index = index
+        self._reader = PacketReader(path, index)
+        self._converter = PictureConverter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def frames(self, wanted: range) -> Iterator[Frame]:
+        """Yield the wanted source frames in order, holding no more pictures than the decoder itself does.
+
+        UndecodableFrames when a wanted frame does not come out whole; some frames before it may have been yielded.
+        """
+        if not wanted:
+            return
+        index = self.index
+        if wanted.step < 1 or wanted[0] < 0 or wanted[-1] >= len(index):
+            raise ValueError(
+                f"wanted must be a forward range within the {len(index)} frames of the video, not {wanted}"
+            )
         for run in _runs(index, wanted):
-            for number, decoded in _decode_run(reader, index, run):
-                yield Frame(decoded, number, index.seconds(number), converter)
+            for number, decoded in _decode_run(self._reader, index, run):
+                yield Frame(decoded, number, index.seconds(number), self._converter)
+
+
+def decode_frames(path: Path, index: FrameIndex, wanted: range) -> Iterator[Frame]:
+    """`VideoDecoder.frames` of a video that is opened for this alone."""
+    with VideoDecoder(path, index) as decoder:
+        yield from decoder.frames(wanted)
 
 
 def _runs(index: FrameIndex, wanted: range) -> Iterator[range]:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.packet import Packet
@@ -33,13 +31,9 @@ class PacketReader:
         self._source: VideoSource | None = None
         self._is_fresh = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._opened.close()
+        self._source = None
 
     def packets_from(self, keyframe: int) -> tuple[VideoSource, Packets]:
         """The open video, its decoder clean, and its packets from the keyframe at this position of the index on."""
@@ -63,7 +57,7 @@ class PacketReader:
         return source, source.container.demux(source.stream)
 
     def _reopen(self) -> VideoSource:
-        self._opened.close()
+        self.close()
         self._source = source = self._opened.enter_context(open_video(self._path))
         self._is_fresh = True
         if source.stream.codec_context.name == "hevc":

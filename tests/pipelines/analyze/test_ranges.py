@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reelwork.errors import ContractViolation, UnknownAnalyzer
-from reelwork.media import FrameIndex, build_frame_index, select_frames
+from reelwork.media import FrameIndex, VideoDecoder, build_frame_index, select_frames
 from reelwork.pipelines.analyze import VideoFilePipelineService
 from reelwork.pipelines.analyze.analyzers import load_analyzers
 from reelwork.pipelines.analyze.ranges import RangeResults, analyze_range, merge_ranges
@@ -39,7 +39,7 @@ def analyzed(clip: Path, selected: range, cuts: list[int]) -> list[RangeResults]
     ranges = []
     for start, stop in pairwise(edges):
         wanted = selected[bisect_left(selected, start) : bisect_left(selected, stop)]
-        result = analyze_range(clip, indexed(clip), wanted, load_analyzers(PIPELINE))
+        result = analyze_range(VideoDecoder(clip, indexed(clip)), wanted, load_analyzers(PIPELINE))
         ranges.append(RangeResults.from_bytes(result.to_bytes()))
     return ranges
 
@@ -65,7 +65,9 @@ def test_objects_too(bikes: Path, detector_weights: Path) -> None:  # noqa: ARG0
     index = indexed(bikes)
     wanted = select_frames(len(index), frame_stride=25)
     analyzers = load_analyzers("objects+motion")
-    ranges = [analyze_range(bikes, index, wanted[part], load_analyzers("objects+motion")) for part in HALVES]
+    ranges = [
+        analyze_range(VideoDecoder(bikes, index), wanted[part], load_analyzers("objects+motion")) for part in HALVES
+    ]
     assert list(merge_ranges(ranges, analyzers)) == VideoFilePipelineService().run_on_file(bikes, "objects+motion", 25)
 
 
@@ -96,13 +98,14 @@ class TestALostRange:
 class TestStoredRanges:
     def test_the_same_results_give_the_same_bytes(self, scenes: Path) -> None:
         once, again = (
-            analyze_range(scenes, indexed(scenes), range(40, 50), load_analyzers(PIPELINE)).to_bytes() for _ in "ab"
+            analyze_range(VideoDecoder(scenes, indexed(scenes)), range(40, 50), load_analyzers(PIPELINE)).to_bytes()
+            for _ in "ab"
         )
         assert once == again
 
     @pytest.mark.parametrize("damage", [b"", b"not a zip file", b"cut"])
     def test_damaged_bytes_are_refused(self, scenes: Path, damage: bytes) -> None:
-        data = analyze_range(scenes, indexed(scenes), range(5), load_analyzers(PIPELINE)).to_bytes()
+        data = analyze_range(VideoDecoder(scenes, indexed(scenes)), range(5), load_analyzers(PIPELINE)).to_bytes()
         with pytest.raises(ContractViolation, match="process the range again"):
             RangeResults.from_bytes(data[: len(data) // 2] if damage == b"cut" else damage)
 

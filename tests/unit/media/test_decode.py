@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reelwork.errors import UndecodableFrames
-from reelwork.media import Frame, build_frame_index, decode_frames, select_frames
+from reelwork.media import Frame, VideoDecoder, build_frame_index, decode_frames, select_frames
 from tests.clips import SOUND_CLIPS, damage, open_gop_clip, remux, shown_number, write_clip
 from tests.unit.media.conftest import Clips, DecodedClip
 
@@ -58,6 +58,26 @@ class TestEverySplit:
         selected = select_frames(len(clip.index), frame_stride=stride, max_frames=max_frames)
         assert_as_in_plain_decode(clip, selected[start:stop])
         assert_as_in_plain_decode(clip, range(start, min(stop, len(clip.index)), stride))
+
+
+class TestOneDecoderForManyRanges:
+    @pytest.mark.parametrize("name", SOUND_CLIPS)
+    def test_in_any_order_with_some_given_up(self, clips: Clips, name: str) -> None:
+        clip, random = clips[name], np.random.default_rng(3)
+        with VideoDecoder(clip.path, clip.index) as decoder:
+            for start in random.permutation(len(clip.index)).tolist():
+                wanted = range(start, min(start + 6, len(clip.index)))
+                assert_like(clip.pictures, decoder.frames(wanted))
+                assert [frame.index for frame in decoder.frames(wanted)] == list(wanted)
+                next(decoder.frames(wanted))
+
+    def test_after_a_damaged_range(self, tmp_path: Path) -> None:
+        whole = write_clip(tmp_path / "whole.mp4", bframes=2)
+        index = build_frame_index(whole)
+        with VideoDecoder(damage(whole, tmp_path / "damaged.mp4", {13}), index) as decoder:
+            with pytest.raises(UndecodableFrames):
+                list(decoder.frames(range(10, 20)))
+            assert_like([frame.bgr for frame in decode_frames(whole, index, range(10))], decoder.frames(range(10)))
 
 
 class TestNumbers:

@@ -15,7 +15,16 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel
 
 from reelwork.broker import Broker, Delivery, Faults, MemoryBroker, Topology
-from reelwork.events import VALIDATORS, Announcement, Asset, AssetEvent, Event, StageCompleted, schema_name, stable_event_id
+from reelwork.events import (
+    VALIDATORS,
+    Announcement,
+    Asset,
+    AssetEvent,
+    Event,
+    StageCompleted,
+    schema_name,
+    stable_event_id,
+)
 from reelwork.ledger import (
     AssetState,
     BaseJobProgressManager,
@@ -236,7 +245,7 @@ class House:
 
     async def run_dry(self) -> None:
         """As `settle`, with time going on until no retry waits either."""
-        for _ in range(60):
+        for _ in range(8):
             await self.settle()
             self.clock.advance(60)
         assert not await self.step()

@@ -111,7 +111,9 @@ class TestRefused:
         "phases",
         [
             pytest.param((), id="none: a job could not start"),
-            pytest.param((Phase(name="a", stages=()), Phase(name="a", stages=None)), id="twins: it would go in circles"),
+            pytest.param(
+                (Phase(name="a", stages=()), Phase(name="a", stages=None)), id="twins: it would go in circles"
+            ),
             pytest.param((Phase(name="a", stages=("nowhere",)),), id="unknown stage: it would wait for ever"),
         ],
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from reelwork.events import VideoRangeReady, VideoRangesBatch, VideoRangesCompleted
 from reelwork.ledger import CompletionPolicy
+from reelwork.media import VideoDecoder
+from reelwork.objects import ObjectStore
 from reelwork.objects.keys import stage_output_key
 from reelwork.pipelines.analyze.analyzers import load_analyzers
 from reelwork.pipelines.analyze.analyzers.base import Analyzer
@@ -32,9 +35,13 @@ analyzer = Service("analyzer")
 def handle_video_range_ready(event: VideoRangeReady, context: Context) -> dict[str, Any]:
     job = AnalyzeJob.model_validate(context.job.parameters)
     with context.objects.local_file(context.job.input_path) as path:
-        index = frame_index_of(job, path, context.objects)
-        wanted = frames_between(processed_frames(job, len(index)), event.start, event.end)
-        results = analyze_range(path, index, wanted, loaded(job.pipeline_id))
+        video = opened(path, job, context.objects)
+        wanted = frames_between(processed_frames(job, len(video.index)), event.start, event.end)
+        try:
+            results = analyze_range(video, wanted, loaded(job.pipeline_id))
+        except BaseException:
+            opened.cache_clear()
+            raise
     key = stage_output_key(event.job_id, RANGES_STAGE, event.asset_id, context.attempt)
     context.objects.put(key, results.to_bytes())
     return {"key": key, "frames": len(results.frames)}
@@ -44,3 +51,9 @@ def handle_video_range_ready(event: VideoRangeReady, context: Context) -> dict[s
 def loaded(pipeline_id: str) -> tuple[Analyzer, ...]:
     """Analyzers keep their models, and a process works on one range at a time."""
     return load_analyzers(pipeline_id)
+
+
+@lru_cache(1)
+def opened(path: Path, job: AnalyzeJob, objects: ObjectStore) -> VideoDecoder:
+    """A worker's ranges mostly belong to one video, and opening one costs as much as decoding several frames."""
+    return VideoDecoder(path, frame_index_of(job, path, objects))

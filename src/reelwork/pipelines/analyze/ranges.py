@@ -11,13 +11,12 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import tee
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reelwork.errors import ContractViolation
-from reelwork.media import Frame, FrameIndex, decode_frames
+from reelwork.media import Frame, VideoDecoder
 from reelwork.pipelines.analyze.analyzers.base import Analyzer, FrameAnalyzer, Observation, SequenceAnalyzer
 
 Measures = dict[str, dict[str, Any]]
@@ -64,12 +63,12 @@ class RangeResults:
             raise ContractViolation("the stored results of a range are damaged; process the range again") from error
 
 
-def analyze_range(path: Path, index: FrameIndex, wanted: range, analyzers: Sequence[Analyzer]) -> RangeResults:
+def analyze_range(video: VideoDecoder, wanted: range, analyzers: Sequence[Analyzer]) -> RangeResults:
     """Decodes the wanted frames once and shows each to every analyzer. UndecodableFrames when one does not come out."""
     frames: list[tuple[int, Measures]] = []
     first: dict[str, Observation] = {}
     last: dict[str, Observation] = {}
-    for frame in decode_frames(path, index, wanted):
+    for frame in video.frames(wanted):
         frames.append((frame.index, {one.name: _measure(one, frame, last) for one in analyzers}))
         first = first or dict(last)
     return RangeResults(wanted, frames, {name: (first[name], last[name]) for name in first})

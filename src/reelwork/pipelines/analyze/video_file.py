@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reelwork.media import build_frame_index, probe_video, select_frames
+from reelwork.media import VideoDecoder, build_frame_index, probe_video, select_frames
 from reelwork.pipelines.analyze.analyzers import load_analyzers
 from reelwork.pipelines.analyze.ranges import analyze_range, merge_ranges
 
@@ -25,4 +25,5 @@ class VideoFilePipelineService:
         probe_video(path)
         index = build_frame_index(path)
         wanted = select_frames(len(index), frame_stride=frame_stride, max_frames=max_frames)
-        return list(merge_ranges([analyze_range(path, index, wanted, analyzers)], analyzers))
+        with VideoDecoder(path, index) as video:
+            return list(merge_ranges([analyze_range(video, wanted, analyzers)], analyzers))
