@@ -1,5 +1,7 @@
-"""Writes `contracts/` from the code, or with --check says where the two differ. The code is the source; the files are the
-promise to others, so a change of a promise is a change in a file that a reviewer sees."""
+"""Writes `contracts/` from the code, or with --check says where the two differ.
+
+The code is the source; the files are the promise to others, so a change of a promise shows in a file that is reviewed.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from reelwork.errors import ConfigurationError, StoreUnavailable
 
 BUSY_TIMEOUT_MS: Final = 30_000
 WAKE_BYTES: Final = 1
-SOCKET_FOLDER_BYTES_MAX: Final = 40
+SOCKET_FOLDER_BYTES_MAX: Final = 49
 
 
 def sqlite_path(url: str) -> Path:

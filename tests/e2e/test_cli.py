@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+
+from reelwork.pipelines.analyze import VideoFilePipelineService
+from reelwork.vision import pull_model, pull_sample
 from tests.clips import damage, signature_only, write_clip
 from tests.e2e.commands import Running, reelwork, running, start
 from tests.e2e.held_analyzer import Gate
 from tests.weights import TEST_MODELS_DIR
-
-from reelwork.pipelines.analyze import VideoFilePipelineService
-from reelwork.vision import pull_model, pull_sample
 
 QUALITY = ("--pipeline-id", "quality")
 
@@ -80,7 +80,7 @@ class TestAnalyze:
         ("options", "reason"),
         [
             (["--pipeline-id", "nonsense"], "there is no analyzer 'nonsense'"),
-            (["--frame-stride", "0"], "0 is not in the range"),
+            (["--frame-stride", "0"], "Input should be greater than or equal to 1"),
             (["--output", "/nowhere/results.json"], "there is no folder /nowhere"),
             (["--data", "/proc/reelwork"], "cannot write to the data folder /proc/reelwork"),
         ],
@@ -159,19 +159,22 @@ class TestServe:
             assert server.stop(signal.SIGTERM) == 0
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_drains_it(self, number: int, tmp_path: Path) -> None:
+    def test_a_signal_drains_it(self, number: int, clip: Path, tmp_path: Path) -> None:
         with running(["serve", "--data", tmp_path, "--port", "0", "--workers", "2"]) as server:
             url = server.told["url"]
             assert httpx.get(f"{url}/healthz", trust_env=False).json() == {"status": "ok"}
+            _finish_a_job(clip, url)
             workers = server.workers()
             assert len(workers) == 2
             assert server.stop(number) == 0
             assert not any(worker.is_running() for worker in workers)
         assert reelwork("status", "any", "--url", url, "--json").status == 3
 
-    def test_its_workers_end_when_it_is_killed(self, tmp_path: Path) -> None:
+    def test_its_workers_end_when_it_is_killed(self, clip: Path, tmp_path: Path) -> None:
         with running(["serve", "--data", tmp_path, "--port", "0", "--workers", "1"]) as server:
+            _finish_a_job(clip, server.told["url"])
             workers = server.workers()
+            assert len(workers) == 1
             server.stop(signal.SIGKILL)
             assert psutil.wait_procs(workers, timeout=60)[1] == []
 
@@ -201,14 +204,17 @@ class TestServe:
 
 
 class TestWorker:
-    def test_works_on_what_another_process_has_submitted(self, clip: Path, server: Running) -> None:
-        url = ("--url", server.told["url"])
-        with running(["worker", "--data", server.told["data"], "--concurrency", "1"]) as worker:
+    def test_works_for_a_server_that_has_no_workers(self, clip: Path, tmp_path: Path) -> None:
+        with (
+            running(["serve", "--data", tmp_path, "--port", "0", "--workers", "0"]) as server,
+            running(["worker", "--data", tmp_path, "--concurrency", "1"]) as worker,
+        ):
             assert worker.told["services"] == ["analyzer", "merger", "planner"]
-            assert len(worker.workers()) == 1
-            job_id = reelwork("submit", clip, *QUALITY, *url).stdout.strip()
-            assert reelwork("wait", job_id, *url).status == 0
+            _finish_a_job(clip, server.told["url"])
+            workers = worker.workers()
+            assert (len(workers), server.workers()) == (1, [])
             assert worker.stop(signal.SIGTERM) == 0
+            assert not any(process.is_running() for process in workers)
 
     def test_an_unknown_service(self, tmp_path: Path) -> None:
         ended = reelwork("worker", "cook", "--data", tmp_path, "--json")
@@ -240,6 +246,12 @@ def test_a_broken_pipe_is_no_traceback(clip: Path) -> None:
         assert process.stderr is not None
         stderr = process.stderr.read()
     assert "Traceback" not in stderr
+
+
+def _finish_a_job(clip: Path, url: str) -> None:
+    """Proves that there are workers, and that they work."""
+    job_id = reelwork("submit", clip, *QUALITY, "--url", url).stdout.strip()
+    assert reelwork("wait", job_id, "--timeout", "60", "--url", url).status == 0
 
 
 def _job_statuses(data: Path) -> list[str]:

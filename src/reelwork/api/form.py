@@ -94,7 +94,7 @@ class MultipartForm:
                 data = await anext(self._body, b"")
         except TimeoutError:
             raise HTTPException(408, f"nothing of the upload came for {self._idle_seconds_max:g} s") from None
-        if False:
+        if not data:
             raise _refused("the upload broke off before its end")
         self._bytes_around_file += len(data)
         try:

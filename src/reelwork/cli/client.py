@@ -95,7 +95,7 @@ class Client:
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnreachable(
-                f"no answer from {address}: {error or type(error).__name__}; is `reelwork serve` running there?"
+                f"no answer from {address}: {str(error) or type(error).__name__}; is `reelwork serve` running there?"
             ) from error
         return _checked(response)
 

@@ -18,6 +18,11 @@ Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Worker processes; as many as CPUs by default.")
 ]
 
+ServerWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, metavar="N", help="Worker processes; as many as CPUs by default, 0 for none."),
+]
+
 Video = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="A video.")]
 
 PipelineId = Annotated[str, typer.Option("--pipeline-id", help="Names of analyzers joined by +.")]

@@ -22,7 +22,7 @@ def serve(
     data: options.DataFolder = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    workers: options.Workers = None,
+    workers: options.ServerWorkers = None,
     as_json: options.Json = False,
 ) -> None:
     """Run the server: HTTP API and worker processes. Ctrl-C or SIGTERM drains it.
@@ -35,7 +35,7 @@ def serve(
 
     config = load_config(data=data)
     configure_log(config.REELWORK_LOG_LEVEL)
-    count = workers or default_workers()
+    count = default_workers() if workers is None else workers
 
     def on_listening(url: str) -> None:
         if as_json:

@@ -90,6 +90,7 @@ class Supervisor:
             name,
             *self._services,
             stdin=asyncio.subprocess.PIPE,
+            process_group=0,  # Ctrl-C in a terminal reaches its parent alone, which stops it in order
             env=worker_environment(self._backends.config),
         )
         self._processes.add(process)

@@ -100,17 +100,19 @@ class Worker:
         return task
 
     async def _handle_alone(self, subscription: Subscription) -> None:
-        """Takes one delivery when nothing else is at hand in this process; another worker may have been faster."""
+        """Takes suspects, one by one, when nothing else is at hand in this process; others may have been faster."""
         async with self._turnstile.alone():
-            if self._stop.is_set():
-                return
-            try:
-                deliveries = await self._broker.receive(subscription.queue, limit=1, wait_seconds=0)
-            except StoreUnavailable as error:
-                log.warning("reelwork.worker.receive_failed", queue=subscription.queue, error=str(error))
-                return
-            for delivery in deliveries:
-                await self._handle(subscription, delivery)
+            is_suspect = True
+            while is_suspect and not self._stop.is_set():
+                is_suspect = False
+                try:
+                    deliveries = await self._broker.receive(subscription.queue, limit=1, wait_seconds=0)
+                except StoreUnavailable as error:
+                    log.warning("reelwork.worker.receive_failed", queue=subscription.queue, error=str(error))
+                    return
+                for delivery in deliveries:
+                    is_suspect = delivery.is_suspect
+                    await self._handle(subscription, delivery)
 
     async def _handle(self, subscription: Subscription, delivery: Delivery) -> None:
         try:

@@ -9,9 +9,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.weights import TEST_MODELS_DIR
 
 from reelwork.vision import pull_model, pull_sample
+from tests.weights import TEST_MODELS_DIR
 
 Picture = npt.NDArray[np.uint8]
 

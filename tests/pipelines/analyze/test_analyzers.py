@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scenedetect
-from tests.pipelines.analyze.conftest import Picture, write_pictures
 
 from reelwork.errors import ConfigurationError, ModelMissing, UnknownAnalyzer
 from reelwork.pipelines.analyze import VideoFilePipelineService
 from reelwork.pipelines.analyze.analyzers import known_analyzers, load_analyzers
 from reelwork.pipelines.analyze.analyzers.ocr import Ocr
 from reelwork.vision.opencv import cv2
+from tests.pipelines.analyze.conftest import Picture, write_pictures
 
 WIDTH, HEIGHT = 192, 128
 

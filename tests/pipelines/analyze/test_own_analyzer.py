@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.pipelines.analyze.conftest import write_pictures
 
 from reelwork.errors import ConfigurationError
 from reelwork.pipelines.analyze.analyzers import load_analyzers
+from tests.pipelines.analyze.conftest import write_pictures
 
 PAGE = Path(__file__).parents[3] / "docs" / "analyzers.md"
 MODULE, USE = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

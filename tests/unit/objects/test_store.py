@@ -57,9 +57,13 @@ class TestStreams:
         assert list(objects.keys("")) == []
 
     def test_a_writer_that_fails_leaves_nothing(self, objects: ObjectStore) -> None:
-        with pytest.raises(ValueError, match="no"), objects.writer("k") as file:
-            file.write(b"half")
-            raise ValueError("no")
+        def write_half() -> None:
+            with objects.writer("k") as file:
+                file.write(b"half")
+                raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            write_half()
         assert not objects.exists("k")
         with objects.writer("k") as file:
             file.write(b"whole")

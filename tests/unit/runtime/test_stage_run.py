@@ -228,6 +228,7 @@ class TestOutcomes:
             async with open_house(tmp_path, stage_service(Bench(), policy=policy)) as house:
                 job_id = house.start()
                 house.announce(job_id, 2)
+                await house.settle()
                 for name in "ab":
                     house.send(job_id, name)
                 await house.settle()

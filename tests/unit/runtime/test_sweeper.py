@@ -1,0 +1,178 @@
+"""What no message will bring about: due watermarks, changed thresholds, orphans."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelwork.ledger import AssetOutcome, CompletionPolicy, JobMove, JobStatus, Work
+from reelwork.objects.keys import stage_output_key
+from reelwork.runtime.sweeper import ORPHAN_AGE_SECONDS
+from tests.unit.runtime.house import ITEMS, STAGE, House, open_house, run, stage_service
+
+TTL_SECONDS, MAX_SECONDS = 900.0, 86_400.0
+POLICY = CompletionPolicy(100, TTL_SECONDS)  # type: ignore[arg-type]
+
+
+def nothing(_event: object, _context: object) -> None: ...
+
+
+def house_of(folder: Path, *, policy: CompletionPolicy | None = POLICY, **settings: Any) -> Any:
+    service = stage_service(nothing, policy=policy)  # type: ignore[arg-type]
+    return open_house(folder, service, REELWORK_WATERMARK_MAX_SECONDS=MAX_SECONDS, **settings)
+
+
+async def sweep_after(house: House, seconds: float) -> list[str]:
+    house.clock.advance(seconds)
+    return [fired.reason for fired in await house.sweeper().sweep()]
+
+
+class TestWatermark:
+    @pytest.mark.parametrize("is_announced", [True, False])
+    def test_completes_what_hears_nothing_more(self, tmp_path: Path, is_announced: bool) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_id = house.start()
+                if is_announced:
+                    house.announce(job_id, 3)
+                house.send(job_id, "a")
+                await house.settle()
+                assert await sweep_after(house, TTL_SECONDS - 0.001) == []
+                assert await sweep_after(house, 0.001) == ["watermark"]
+                assert await sweep_after(house, TTL_SECONDS) == []
+                completion = house.stage(job_id).completion
+                assert completion is not None
+                assert completion.total_assets == (3 if is_announced else 1)
+                assert completion.has_partial_completion
+
+        run(test())
+
+    @pytest.mark.parametrize("waits_in", [ITEMS, f"{ITEMS}.batch"])
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_waits_for_what_is_in_a_queue(self, tmp_path: Path, waits_in: str, in_memory: bool) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path, in_memory=in_memory) as house:
+                job_id, other = house.start(), house.start()
+                for one in (job_id, other):
+                    house.announce(one, 9)
+                    house.send(one, "a")
+                await house.settle()
+                house.send(job_id, "b")
+                if waits_in != ITEMS:
+                    house.announce(job_id, 10)
+                    await house.settle(ITEMS)
+                await house.relay.publish_batch()
+                assert await sweep_after(house, TTL_SECONDS) == ["watermark"]
+                assert house.stage(job_id).completion is None
+                await house.settle()
+                assert await sweep_after(house, TTL_SECONDS - 0.001) == []
+                assert await sweep_after(house, 0.001) == ["watermark"]
+
+        run(test())
+
+    def test_waits_for_what_is_in_hand(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_id = house.start()
+                house.announce(job_id, 2)
+                await house.settle()
+                house.send(job_id, "a")
+                delivery = await house.take_one(ITEMS)
+                assert await sweep_after(house, TTL_SECONDS) == []
+                await delivery.extend()
+                await house.handle(delivery)
+                assert await sweep_after(house, TTL_SECONDS) == ["watermark"]
+
+        run(test())
+
+    def test_does_not_wait_for_ever(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_id = house.start()
+                house.announce(job_id, 2)
+                await house.settle()
+                house.send(job_id, "a")
+                assert await sweep_after(house, MAX_SECONDS - 1) == []
+                assert await sweep_after(house, 0.999) == []
+                assert await sweep_after(house, 0.001) == ["watermark"]
+
+        run(test())
+
+    def test_workers_at_it_together_fire_once(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_id = house.start()
+                house.announce(job_id, 2)
+                await house.settle()
+                house.clock.advance(TTL_SECONDS)
+                swept = await asyncio.gather(*(house.sweeper().sweep() for _ in range(4)))
+                assert sorted(len(fired) for fired in swept) == [0, 0, 0, 1]
+                assert house.topics(job_id).count("tiny.items.completed") == 1
+
+        run(test())
+
+
+class TestThreshold:
+    def test_a_lowered_one_takes_effect(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            for percentage, expected in ((90, []), (50, ["threshold"]), (40, [])):
+                async with house_of(tmp_path, policy=None, COMPLETION_THRESHOLD_PERCENTAGE=percentage) as house:
+                    job_id = "job"
+                    if percentage == 90:
+                        stages = house.backends.stages
+                        news = [
+                            stages.announcement(job_id, STAGE, 2),
+                            stages.outcomes(job_id, STAGE, [AssetOutcome("a")]),
+                        ]
+                        house.commit(Work(stages=news))
+                    assert await sweep_after(house, 1) == expected
+
+        run(test())
+
+
+class TestOrphans:
+    def test_named_objects_stay(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_id = house.start()
+                objects = house.backends.objects
+                keys = {name: stage_output_key(job_id, STAGE, "a", name) for name in ("named", "nested", "orphan")}
+                for key in keys.values():
+                    objects.put(key, b"bytes")
+                result = {"key": keys["named"], "pages": [{"key": keys["nested"]}], "count": 2}
+                house.commit(
+                    Work(stages=[house.backends.stages.outcomes(job_id, STAGE, [AssetOutcome("a", result=result)])])
+                )
+                await sweep_after(house, 2 * ORPHAN_AGE_SECONDS)
+                assert len(list(objects.keys(f"jobs/{job_id}/"))) == 3, "a job that runs keeps what it writes"
+                alive = frozenset({JobStatus.RUNNING})
+                house.commit(Work(moves=[JobMove(job_id=job_id, allowed=alive, to=JobStatus.COMPLETED)]))
+                await sweep_after(house, ORPHAN_AGE_SECONDS - 1)
+                assert len(list(objects.keys(f"jobs/{job_id}/"))) == 3
+                await sweep_after(house, 1)
+                assert set(objects.keys(f"jobs/{job_id}/")) == {keys["named"], keys["nested"]}
+
+        run(test())
+
+
+def test_what_it_stumbles_over_does_not_end_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house_of(tmp_path, REELWORK_SWEEP_SECONDS=0.01) as house:
+            stop, sweeps = asyncio.Event(), 0
+
+            class Stumbling:
+                def __getattr__(self, name: str) -> object:
+                    nonlocal sweeps
+                    sweeps += name == "sweep"
+                    if sweeps == 3:
+                        stop.set()
+                    raise RuntimeError("a bug")
+
+            house.backends.conductor = Stumbling()  # type: ignore[assignment]
+            await house.sweeper().run(stop)
+            assert sweeps == 3
+
+    run(test())
