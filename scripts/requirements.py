@@ -46,7 +46,8 @@ def rows_of(text: str) -> Iterator[Row | str]:
         if not line.startswith("|"):
             continue
         cells = [cell.strip() for cell in UNESCAPED_PIPE.split(line)[1:-1]]
-        if cells and (cells[0] == "#" or not cells[0].strip("-: ")):
+        is_heading = cells[:1] == ["#"] or not any(cells[:1] + cells[2:])  # of the table, or of a section of it
+        if is_heading or not line.strip("|-: "):
             continue
         yield Row(*cells) if len(cells) == COLUMNS and NUMBER.fullmatch(cells[0]) else line
 

@@ -19,6 +19,10 @@ class UnreadableMedia(PermanentError):
     """A file is not a video that can be decoded; the text says what was found instead."""
 
 
+class UnsupportedMedia(UnreadableMedia):
+    """A file is something else than a video, or one that no decoder here understands."""
+
+
 class UndecodableFrames(PermanentError):
     """Some frames of a readable video cannot be decoded; the text names them."""
 

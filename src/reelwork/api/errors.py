@@ -20,6 +20,7 @@ from reelwork.errors import (
     ProbeLimitExceeded,
     ReelworkError,
     StoreUnavailable,
+    UnsupportedMedia,
     UploadTooLarge,
 )
 
@@ -28,6 +29,7 @@ STATUS_BY_KIND: Final[tuple[tuple[type[ReelworkError], int], ...]] = (
     (ObjectNotFound, 404),
     (UploadTooLarge, 413),
     (StoreUnavailable, 503),
+    (UnsupportedMedia, 415),
     (PermanentError, 400),
     (ProbeLimitExceeded, 400),
     (ConfigurationError, 400),

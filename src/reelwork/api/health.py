@@ -26,7 +26,7 @@ def readyz(state: AppState) -> Health:
     backends = state.backends
     down = [
         *_complaint("the ledger", backends.ledger.ping),
-        *_complaint("the object store", lambda: backends.objects.exists("readyz")),
+        *_complaint("the object store", backends.objects.ping),
     ]
     if down:
         raise HTTPException(503, "; ".join(down), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, or_, select, text, tuple_, union_all
+from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, or_, select, tuple_, union_all
 from sqlalchemy.exc import OperationalError
 
 from reelwork.database import Database
@@ -215,7 +215,7 @@ class SqlLedger(Ledger):
             connection.execute("UPDATE jobs SET swept_at = ? WHERE job_id = ?", (self.now_ms(), job_id))
 
     def ping(self) -> None:
-        self._rows(select(text("1")))
+        self._rows(select(schema.jobs.c.job_id).limit(1))
 
     def close(self) -> None:
         self._engine.dispose()

@@ -15,7 +15,7 @@ from pathlib import Path
 import av.audio.stream
 import av.subtitles.stream  # noqa: F401  PyAV loads it with the first container, when there may be no memory left for it
 
-from reelwork.errors import UnreadableMedia
+from reelwork.errors import UnreadableMedia, UnsupportedMedia
 from reelwork.media.probe import probe_video
 from reelwork.media.sandbox import OUT_OF_MEMORY
 
@@ -34,6 +34,8 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
 def answer(path: Path) -> dict[str, object]:
     try:
         return {"info": dataclasses.asdict(probe_video(path))}
+    except UnsupportedMedia as error:
+        return {"unsupported": str(error)}
     except UnreadableMedia as error:
         return {"unreadable": str(error)}
 
@@ -51,7 +53,7 @@ def main() -> int:
     try:
         limit(request["cpu_seconds"], memory_bytes)
         verdict = answer(Path(request["path"]))
-        if "unreadable" in verdict and is_near_limit(memory_bytes):
+        if "info" not in verdict and is_near_limit(memory_bytes):
             return OUT_OF_MEMORY
         print(json.dumps(verdict))
     except MemoryError:

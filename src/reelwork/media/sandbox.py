@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reelwork.errors import ProbeLimitExceeded, UnreadableMedia
+from reelwork.errors import ProbeLimitExceeded, UnreadableMedia, UnsupportedMedia
 from reelwork.media.video_info import VideoInfo
 
 PROBE_CPU_SECONDS = 60
@@ -66,6 +66,8 @@ def _info(output: bytes) -> VideoInfo:
         answer = json.loads(output)
     except ValueError as error:
         raise UnreadableMedia("the decoder crashed on this file (no answer)") from error
+    if "unsupported" in answer:
+        raise UnsupportedMedia(answer["unsupported"])
     if "unreadable" in answer:
         raise UnreadableMedia(answer["unreadable"])
     return VideoInfo(**answer["info"])

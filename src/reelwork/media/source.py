@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from reelwork.errors import UnreadableMedia
+from reelwork.errors import UnreadableMedia, UnsupportedMedia
 from reelwork.media.wholeness import missing_part
 
 VIDEO_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut"
@@ -67,16 +67,20 @@ def _open_container(path: Path) -> InputContainer:
     except MemoryError:
         raise
     except av.FFmpegError as error:
-        reason = missing_part(path) or "not a video file: no known container (MP4, MOV, MKV, WebM, AVI, MPEG-TS, ...)"
-        raise UnreadableMedia(reason) from error
+        missing = missing_part(path)
+        if missing:
+            raise UnreadableMedia(missing) from error
+        raise UnsupportedMedia(
+            "not a video file: no known container (MP4, MOV, MKV, WebM, AVI, MPEG-TS, ...)"
+        ) from error
 
 
 def _first_video_stream(container: InputContainer) -> VideoStream:
     videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not videos:
-        raise UnreadableMedia(
+        raise UnsupportedMedia(
             "the file holds sound only, no video" if container.streams.audio else "the file holds no video stream"
         )
     if videos[0].codec_context is None:
-        raise UnreadableMedia("the video is in a codec for which there is no decoder here")
+        raise UnsupportedMedia("the video is in a codec for which there is no decoder here")
     return videos[0]

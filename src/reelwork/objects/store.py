@@ -5,6 +5,7 @@ What a contract names is written once: `create` refuses to replace, so that the 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -79,7 +80,7 @@ class ObjectStore:
         """Writes an object from chunks in constant memory; nothing is left when the chunks raise."""
         with _translated(key):
             await obstore.put_async(self._store, key, chunks, use_multipart=True)
-        self._sync(key)
+        await asyncio.to_thread(self._sync, key)
 
     @contextlib.contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
@@ -115,6 +116,11 @@ class ObjectStore:
         except ObjectNotFound:
             return False
         return True
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable when nothing can be stored here."""
+        if self._folder is not None and not os.access(self._folder, os.W_OK | os.X_OK):
+            raise StoreUnavailable(f"the object folder {self._folder} is gone or cannot be written")
 
     def keys(self, prefix: str) -> Iterator[str]:
         for page in obstore.list(self._store, prefix):

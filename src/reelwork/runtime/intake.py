@@ -49,7 +49,7 @@ async def take_video(
         await objects.put_stream(key, meter.chunks())
         info = await asyncio.to_thread(_probe, objects, key)
     except BaseException:
-        objects.delete([key])
+        await asyncio.shield(asyncio.to_thread(objects.delete, [key]))
         raise
     return StoredVideo(key=key, sha256=meter.digest.hexdigest(), size_bytes=meter.size_bytes, info=info)
 

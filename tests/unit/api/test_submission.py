@@ -103,22 +103,22 @@ def cut(path: Path) -> Path:
 
 class TestRefusedVideo:
     @pytest.mark.parametrize(
-        ("make", "reason"),
+        ("make", "status", "reason"),
         [
-            (written(b""), "the file is empty"),
-            (written(b"hello world" * 100), "not a video file"),
-            (written(b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n"), "not a video file"),
-            (signature_only, "signature of an MP4 file"),
-            (sound_only, "sound only, no video"),
-            (without_frames, "holds no frames"),
-            (cut, "truncated"),
+            (written(b""), 400, "the file is empty"),
+            (written(b"hello world" * 100), 415, "not a video file"),
+            (written(b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n"), 415, "not a video file"),
+            (signature_only, 400, "signature of an MP4 file"),
+            (sound_only, 415, "sound only, no video"),
+            (without_frames, 400, "holds no frames"),
+            (cut, 400, "truncated"),
         ],
     )
     def test_says_why_and_leaves_nothing(
-        self, server: Server, tmp_path: Path, make: Callable[[Path], Path], reason: str
+        self, server: Server, tmp_path: Path, make: Callable[[Path], Path], status: int, reason: str
     ) -> None:
         answer = server.post("/video/submit", files={"file": make(tmp_path / "video.mp4").read_bytes()})
-        assert answer.status_code == 400
+        assert answer.status_code == status
         assert list(answer.json()) == ["detail"]
         assert reason in answer.json()["detail"]
         assert server.leftovers() == ([], [])

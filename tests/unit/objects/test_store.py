@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reelwork.errors import ConfigurationError, ObjectExists, ObjectNotFound
+from reelwork.errors import ConfigurationError, ObjectExists, ObjectNotFound, StoreUnavailable
 from reelwork.objects import ObjectStore, open_objects
 
 
@@ -99,6 +99,14 @@ def test_a_removed_object_takes_its_empty_folders_along(tmp_path: Path) -> None:
 def test_an_unsupported_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="not supported yet"):
         open_objects(url)
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    objects = open_objects(f"file://{tmp_path}/objects")
+    objects.ping()
+    (tmp_path / "objects").rmdir()
+    with pytest.raises(StoreUnavailable, match="is gone"):
+        objects.ping()
 
 
 def test_an_unusable_folder_is_refused(tmp_path: Path) -> None:
