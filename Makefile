@@ -25,7 +25,7 @@ demo: $(READY)  ## analyse a real clip on this machine: progress, one completion
 test: $(READY)  ## run all tests
 	@$(BIN)/python -m pytest $(TESTS)
 
-check: $(READY)  ## format, lint, types, import layers, contracts, job transitions
+check: $(READY)  ## format, lint, types, import layers, contracts, job transitions, requirements
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -33,6 +33,7 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 	$(BIN)/python scripts/contracts.py --check
 	$(BIN)/python scripts/job_transitions.py
 	$(BIN)/python scripts/env_example.py --check
+	$(BIN)/python scripts/requirements.py --check
 
 smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
 	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)

@@ -52,7 +52,7 @@ def rows_of(text: str) -> Iterator[Row | str]:
         yield Row(*cells) if len(cells) == COLUMNS and NUMBER.fullmatch(cells[0]) else line
 
 
-def problems_in(document: Path, root: Path) -> list[str]:
+def problems_in(document: Path) -> list[str]:
     """What is wrong with the table, a sentence each."""
     problems = []
     seen: set[str] = set()
@@ -63,11 +63,11 @@ def problems_in(document: Path, root: Path) -> list[str]:
         if row.number in seen:
             problems.append(f"{row.number} is there twice")
         seen.add(row.number)
-        problems += [f"{row.number} {problem}" for problem in _problems_of(row, root)]
+        problems += [f"{row.number} {problem}" for problem in _problems_of(row)]
     return problems if seen else [*problems, f"{document} holds no requirement"]
 
 
-def _problems_of(row: Row, root: Path) -> Iterator[str]:
+def _problems_of(row: Row) -> Iterator[str]:
     if not row.requirement:
         yield "says nothing"
     if row.state not in STATES:
@@ -81,16 +81,16 @@ def _problems_of(row: Row, root: Path) -> Iterator[str]:
     if row.state == "superseded" and not row.proof.startswith("because "):
         yield "is superseded, and does not say because of what"
     for name in row.places + row.tests:
-        if not _exists(name, root):
+        if not _exists(name):
             yield f"names {name}, which does not exist"
     for name in row.tests:
         if not name.startswith("tests/") or not name.rpartition("::")[2].startswith(("test_", "Test")):
             yield f"names {name} as a test, which it is not"
 
 
-def _exists(name: str, root: Path) -> bool:
+def _exists(name: str) -> bool:
     place, _, symbol = name.partition("::")
-    path = root / place
+    path = ROOT / place
     if not symbol:
         return path.exists()
     if not path.is_file():
@@ -124,14 +124,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit 1 where a row is wrong")
     parser.add_argument("--document", type=Path, default=ROOT / "docs" / "requirements.md", help="default: %(default)s")
-    parser.add_argument("--root", type=Path, default=ROOT, help="what places and tests lie in; default: %(default)s")
     arguments = parser.parse_args()
     if not arguments.check:
         rows = rows_of(arguments.document.read_text(encoding="utf-8"))
         states = Counter(row.state for row in rows if isinstance(row, Row))
         print(", ".join(f"{states[state]} {state}" for state in STATES))
         return 0
-    problems = problems_in(arguments.document, arguments.root)
+    problems = problems_in(arguments.document)
     for problem in problems:
         print(f"requirements: {problem}", file=sys.stderr)
     return 1 if problems else 0
