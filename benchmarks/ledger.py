@@ -167,14 +167,13 @@ def _ratios(pairs: Pairs) -> list[float]:
 
 
 def measure_growth(folder: Path, kind: str, make_ids: Callable[[], Iterator[str]], plan: Plan) -> dict[str, Any]:
-    """Groups of 100 into a stage that holds `plan.large` assets, against stages of 10^3 in a small database of their
-    own.
+    """Groups of 100 into a stage that holds `plan.large` assets, against the same into new stages that hold 10^3.
 
-    Separate databases, so that the large one pays for its depth, for its cache misses and for its checkpoints.
+    Separate databases, both warm, so that the large one pays alone for its depth, cache misses and checkpoints.
     """
     assets = SMALL_STAGES * SMALL
-    small_databases = count()
-    with opened(folder / f"{kind}-large.db") as large:
+    rounds = count()
+    with opened(folder / f"{kind}-large.db") as large, opened(folder / f"{kind}-small.db") as small:
         ids = make_ids()
         fill = stopwatch(lambda: record_all(large, "large", _lazily(ids, FILL_GROUP, plan.large)))
 
@@ -183,13 +182,14 @@ def measure_growth(folder: Path, kind: str, make_ids: Callable[[], Iterator[str]
             return stopwatch(lambda: record_all(large, "large", batches))
 
         def at_small() -> float:
-            small_ids = make_ids()
-            jobs = [f"small-{number}" for number in range(SMALL_STAGES)]
-            with opened(folder / f"{kind}-small-{next(small_databases)}.db") as small:
-                for job_id in jobs:
-                    record_all(small, job_id, groups(small_ids, SMALL, SMALL))
-                batches = {job_id: groups(small_ids, GOAL_SIZE, SMALL) for job_id in jobs}
-                return stopwatch(lambda: [record_all(small, job_id, batches[job_id]) for job_id in jobs])
+            number, small_ids = next(rounds), make_ids()
+            jobs = [f"small-{number}-{stage}" for stage in range(SMALL_STAGES)]
+            for job_id in jobs:
+                record_all(small, job_id, groups(small_ids, SMALL, SMALL))
+            batches = [groups(small_ids, GOAL_SIZE, SMALL) for _ in jobs]
+            return stopwatch(
+                lambda: [record_all(small, job_id, own) for job_id, own in zip(jobs, batches, strict=True)]
+            )
 
         pairs = alternated(at_large, at_small, max(plan.pairs * 2 + 1, PAIRS_MIN))
         (status,) = large.stage_status("large")

@@ -55,11 +55,15 @@ class Running:
 
 
 def start(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, stderr: int | None = subprocess.PIPE
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    stderr: int | None = subprocess.PIPE,
+    prefix: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
+    """`prefix` is a command that becomes the one behind it, such as `env` or `unshare`."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("REELWORK_")}
     return subprocess.Popen(
-        [sys.executable, "-c", DIES_WITH_ITS_PARENT, *map(str, arguments)],
+        [*prefix, sys.executable, "-c", DIES_WITH_ITS_PARENT, *map(str, arguments)],
         env={**own, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

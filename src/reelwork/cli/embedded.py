@@ -31,6 +31,7 @@ from reelwork.settings import Config
 
 PIPELINE: Final = "analyze"
 POLL_SECONDS: Final = 0.1
+INTERRUPTED: Final = "interrupted"
 DRAIN_SECONDS: Final = 1.0
 """Once the only job is over or cancelled there is nothing worth waiting for."""
 
@@ -92,15 +93,18 @@ async def _submit(backends: Backends, jobs: Jobs, video: Path, parameters: dict[
 
 
 async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, report: Report) -> None:
-    """Watches the job to its end, then lets the workers go; cancels it when it is told to stop before that."""
+    """Watches the job to its end, then lets the workers go; cancels it when it is told to stop before that.
+
+    It raises nothing then: a node that fails sets `stop` too, and what it raises afterwards is the true reason.
+    """
     while True:
         job = await asyncio.to_thread(jobs.job, job_id)
         if job.status.is_terminal:
             stop.set()
             return
         if stop.is_set():
-            await asyncio.to_thread(jobs.cancel, job_id, reason="interrupted")
-            raise Interrupted("interrupted; the job was cancelled")
+            await asyncio.to_thread(jobs.cancel, job_id, reason=INTERRUPTED)
+            return
         report(_doing(job), await asyncio.to_thread(jobs.progress, job) or None)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
@@ -113,6 +117,8 @@ def _doing(job: Job) -> str:
 
 def _finish(backends: Backends, detail: JobDetail, results: Path) -> FinishedJob:
     job = detail.job
+    if job.status is JobStatus.CANCELLED and job.error_message == INTERRUPTED:
+        raise Interrupted("interrupted; the job was cancelled")
     if job.status is not JobStatus.COMPLETED or job.output_path is None:
         raise JobEndedBadly(job.error_message or f"the job is {job.status}, and nobody said why")
     _save(backends.objects, job.output_path, results)

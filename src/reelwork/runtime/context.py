@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from reelwork.errors import InvalidWork
 from reelwork.events import Asset, Event, JobCompleted, JobFailed, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger
 from reelwork.objects import ObjectStore
@@ -43,23 +44,24 @@ class Context:
     def start_job(self) -> None:
         """pending -> running, into the first phase."""
         allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
-        self.moves.append(
-            JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.RUNNING, phase=self.first_phase)
-        )
+        self._move(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.RUNNING, phase=self.first_phase))
 
     def complete_job(self, *, output_path: str) -> None:
         """running -> completed; `output_path` is the object key of the results."""
         allowed = frozenset({JobStatus.RUNNING})
-        self.moves.append(
-            JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.COMPLETED, output_path=output_path)
-        )
+        self._move(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.COMPLETED, output_path=output_path))
         self.emit(JobCompleted(job_id=self.job.job_id, event_id=stable_event_id(f"{self.job.job_id}/job.completed")))
 
     def fail_job(self, reason: str) -> None:
         """pending or running -> failed; `reason` is for a person."""
         allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
-        self.moves.append(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason))
+        self._move(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason))
         self.emit(JobFailed(job_id=self.job.job_id, event_id=self.new_id(), reason=reason))
+
+    def _move(self, move: JobMove) -> None:
+        if self.asset is not None:
+            raise InvalidWork("the handler of a stage has one asset of a job, and cannot start or end the job")
+        self.moves.append(move)
 
     def raise_if_cancelled(self) -> None:
         """To be called now and then in long work. Raises WorkCancelled once the job was cancelled."""

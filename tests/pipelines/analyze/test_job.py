@@ -35,6 +35,7 @@ from reelwork.runtime.world import World
 from reelwork.settings import Config
 from tests.clips import SOUND_CLIPS, damage, write_clip
 from tests.clock import ManualClock
+from tests.unit.runtime.house import with_database
 
 Results = list[dict[str, Any]]
 PLANS, RANGES, ENDS = "q.analyze.jobs", "q.analyzer.ranges", "q.merger.ranges.completed"
@@ -101,7 +102,7 @@ async def open_house(folder: Path, *, faults: Faults | None = None, seed: int = 
     clock = ManualClock()
     with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(2) as threads:
         world = World(clock=clock, random=Random(seed), executor=executor)
-        config, catalogue = Config(REELWORK_DATA_DIR=folder), Catalogue.of([pipeline])
+        config, catalogue = Config(REELWORK_DATA_DIR=with_database(folder)), Catalogue.of([pipeline])
         if faults is None:
             backends = await open_backends(config, catalogue=catalogue, world=world)
         else:

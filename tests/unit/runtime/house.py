@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -203,7 +205,8 @@ class House:
         return {a.asset_id: a.error for a in self.backends.ledger.assets(job_id, STAGE) if a.error is not None}
 
     def topics(self, job_id: str) -> list[str]:
-        return [row.topic for row in self.backends.ledger.outbox(job_id)]
+        """Of the events that happened; a replay sends an old one again."""
+        return [row.topic for row in self.backends.ledger.outbox(job_id) if not row.is_replay]
 
     def letters(self, job_id: str | None = None) -> list[Any]:
         return list(reversed(self.backends.ledger.dead_letters(job_id)))
@@ -258,6 +261,23 @@ class House:
         return self.backends.sweeper(self.relay)
 
 
+@cache
+def new_database() -> bytes:
+    """An empty one with its schema: making it takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        open_ledger(f"sqlite:///{folder}/reelwork.db").close()
+        return (Path(folder) / "reelwork.db").read_bytes()
+
+
+def with_database(folder: Path) -> Path:
+    """The folder; it has a database afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "reelwork.db"
+    if not path.exists():
+        path.write_bytes(new_database())
+    return folder
+
+
 def config_in(folder: Path, **settings: Any) -> Config:
     return Config(REELWORK_DATA_DIR=folder, **settings)
 
@@ -277,7 +297,7 @@ async def open_house(
     clock = ManualClock()
     with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(4) as threads:
         world = World(clock=clock, random=Random(seed), executor=executor)
-        config = config_in(folder, **settings)
+        config = config_in(with_database(folder), **settings)
         catalogue = Catalogue.of([pipeline_of(*services, phases=phases)])
         if in_memory or faults is not None:
             backends = await memory_backends(config, catalogue, world, clock, faults, seed)

@@ -16,7 +16,7 @@ import pytest
 from reelwork.runtime import Context
 from tests.unit.runtime.house import Event, ItemsReady, pipeline_of, plain_service, register_tiny_events, stage_service
 
-ADDRESS, TIMEOUT = "REELWORK_TEST_ADDRESS", "REELWORK_TEST_TIMEOUT"
+ADDRESS = "REELWORK_TEST_ADDRESS"
 CALL_SECONDS_MAX = 20.0
 REPOSITORY = Path(__file__).parents[3]
 MODULE = "from tests.unit.runtime.switchboard import pipeline_here\npipeline = pipeline_here()\n"
@@ -42,8 +42,7 @@ def work(_event: ItemsReady, context: Context) -> None:
 
 def pipeline_here() -> object:
     register_tiny_events()
-    timeout_seconds = float(os.environ.get(TIMEOUT, "60"))
-    return pipeline_of(plain_service(plan), stage_service(work, prefetch=2, timeout_seconds=timeout_seconds))
+    return pipeline_of(plain_service(plan), stage_service(work, prefetch=2))
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,10 @@ class Switchboard:
     def next_call(self) -> Call:
         return self._calls.get(timeout=CALL_SECONDS_MAX)
 
+    def __iter__(self) -> Iterator[Call]:
+        while True:
+            yield self._calls.get()
+
     def calls(self, count: int) -> dict[str, Call]:
         return {call.name: call for call in (self.next_call() for _ in range(count))}
 
@@ -88,19 +91,23 @@ class Switchboard:
 
 
 @contextmanager
-def switchboard(folder: Path, monkeypatch: pytest.MonkeyPatch, *, timeout_seconds: float = 60) -> Iterator[Switchboard]:
+def listening(address: Path) -> Iterator[Switchboard]:
+    board = Switchboard(Listener(str(address), family="AF_UNIX", backlog=16))
+    try:
+        yield board
+    finally:
+        board.hang_up()
+
+
+@contextmanager
+def switchboard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switchboard]:
     """Installs the pipeline in a folder that every child process of this one knows."""
     (folder / "rung_up.py").write_text(MODULE)
     metadata = folder / "rung_up-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rung-up\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[reelwork.pipelines]\ntiny = rung_up:pipeline\n")
-    address = str(folder / "line")
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{REPOSITORY}")
-    monkeypatch.setenv(ADDRESS, address)
-    monkeypatch.setenv(TIMEOUT, str(timeout_seconds))
-    board = Switchboard(Listener(address, family="AF_UNIX", backlog=16))
-    try:
+    monkeypatch.setenv(ADDRESS, str(folder / "line"))
+    with listening(folder / "line") as board:
         yield board
-    finally:
-        board.hang_up()

@@ -169,6 +169,21 @@ class TestOutcomes:
 
         run(test())
 
+    def test_its_handler_cannot_end_the_job(self, tmp_path: Path) -> None:
+        def handle(_event: Any, context: Context) -> None:
+            context.fail_job("one picture is dark")
+
+        async def test() -> None:
+            async with open_house(tmp_path, stage_service(handle)) as house:
+                job_id = house.start()
+                house.send(job_id, "a")
+                await house.settle()
+                assert "cannot start or end the job" in house.errors(job_id)["a"]
+                assert house.job(job_id).status is JobStatus.RUNNING
+                assert "job.failed" not in house.topics(job_id)
+
+        run(test())
+
     def test_ids_that_no_ledger_takes_end_as_a_dead_letter(self, tmp_path: Path) -> None:
         async def test() -> None:
             bench = Bench()

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -49,8 +50,6 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switchboa
 async def house_in(folder: Path) -> AsyncIterator[House]:
     """The clock of worker processes is real, so this one must not stand still either."""
     async with open_house(folder / "data", plain_service(plan), stage_service(work, prefetch=2)) as house:
-        import time
-
         house.clock.now_ms = round(time.time() * 1000)
         yield house
 
@@ -77,16 +76,16 @@ def process(*arguments: str, environment: dict[str, str]) -> Iterator[subprocess
             started.kill()
 
 
-async def until_recorded(house: House, job_id: str, expected: dict[str, AssetState]) -> None:
-    """Rings at every commit; a lost ring costs a quarter of a second."""
-    listener = house.backends.ledger.database.doorbell.listen()  # type: ignore[attr-defined]
+async def until(house: House, is_so: Callable[[], bool]) -> None:
+    """Looks again at every commit; a lost ring costs a quarter of a second."""
+    doorbell = house.backends.ledger.database.doorbell  # type: ignore[attr-defined]
+    listener = doorbell.listen()
     try:
-        async with asyncio.timeout(END_SECONDS_MAX):
-            while house.states(job_id) != expected:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.get_running_loop().sock_recv(listener, 64), 0.25)
+        while not is_so():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(listener, 64), 0.25)
     finally:
-        house.backends.ledger.database.doorbell.hang_up(listener)  # type: ignore[attr-defined]
+        doorbell.hang_up(listener)
 
 
 def have_ended(pids: list[int]) -> bool:
@@ -168,7 +167,7 @@ class TestSupervisor:
                     second = await asyncio.to_thread(board.next_call)  # long before its lease of 30 s ends
                     assert (second.name, second.pid != first.pid) == ("a", True)
                     second.answer()
-                    await until_recorded(house, job_id, {"a": DONE})
+                    await until(house, lambda: house.states(job_id) == {"a": DONE})
 
         run(test())
 
@@ -192,9 +191,8 @@ class TestSupervisor:
                         else:
                             answered.add(call.name)
                         call.answer("die" if call.name == "killer" else "go on")
-                    await until_recorded(house, job_id, {"a": DONE, "killer": FAILED})
-                    while house.job(neighbour).status is not JobStatus.RUNNING:
-                        await asyncio.sleep(0.01)
+                    await until(house, lambda: house.states(job_id) == {"a": DONE, "killer": FAILED})
+                    await until(house, lambda: house.job(neighbour).status is JobStatus.RUNNING)
                 assert deaths == 4
                 assert house.letters(neighbour) == []
 

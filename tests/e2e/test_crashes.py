@@ -1,0 +1,135 @@
+"""Workers and the server killed with `kill -9` in the middle of a job cost time and nothing else.
+
+Every range of the clip begins with a call to the test, so each kill hits a worker that is at work, and nothing sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from reelwork.ledger import JobStatus, Ledger, open_ledger
+from reelwork.pipelines.analyze import VideoFilePipelineService
+from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
+from tests.clips import write_clip
+from tests.e2e.commands import Running, running
+from tests.unit.runtime.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
+
+FRAMES, RANGE_FRAMES, RANGES = 1500, 150, 10
+KILLS = 3
+JOB_SECONDS_MAX = 90.0
+ANALYZER = f"""
+import os
+from pydantic import BaseModel
+from reelwork.pipelines.analyze.analyzers import FrameAnalyzer
+from tests.unit.runtime.switchboard import ADDRESS, ring
+
+class Number(BaseModel):
+    number: int
+
+class Tolled(FrameAnalyzer[Number]):
+    name = "tolled"
+    result = Number
+
+    def analyze(self, frame):
+        if ADDRESS in os.environ and frame.index % {RANGE_FRAMES} == 0:
+            ring(str(frame.index))
+        return Number(number=frame.index)
+"""
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Switchboard]:
+    (tmp_path / "tolled.py").write_text(ANALYZER)
+    metadata = tmp_path / "tolled-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tolled\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[reelwork.analyzers]\ntolled = tolled:Tolled\n")
+    with listening(tmp_path / "line") as board:
+        yield board
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return {
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}",
+        ADDRESS: str(tmp_path / "line"),
+        "REELWORK_DRAIN_SECONDS": "2",
+    }
+
+
+def submit(server: Running, clip: Path) -> str:
+    form = {"pipeline_id": "motion+tolled"}
+    with clip.open("rb") as file:
+        answer = httpx.post(f"{server.told['url']}/video/submit", data=form, files={"file": file}, timeout=30)
+    job_id: str = answer.raise_for_status().json()["job_id"]
+    return job_id
+
+
+def answer_all(board: Switchboard) -> None:
+    """From now on nobody is held."""
+
+    def answer() -> None:
+        for call in board:
+            call.answer()
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
+    """Hears of every commit; a ring that is lost costs half a second."""
+    doorbell = ledger.database.doorbell  # type: ignore[attr-defined]
+    listener = doorbell.listen()
+    deadline = time.monotonic() + JOB_SECONDS_MAX
+    try:
+        while not (status := ledger.job(job_id).status).is_terminal:
+            assert time.monotonic() < deadline, ledger.stage_status(job_id)
+            select.select([listener], [], [], 0.5)
+            while select.select([listener], [], [], 0)[0]:
+                listener.recv(64)
+    finally:
+        doorbell.hang_up(listener)
+    return status
+
+
+def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: Mapping[str, str]) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
+    serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
+    with running(serve, environment=environment) as server:
+        job_id = submit(server, clip)
+        board.next_call().answer()
+        killed = set[int]()
+        while len(killed) < KILLS:
+            call = board.next_call()
+            if call.pid not in killed:
+                os.kill(call.pid, signal.SIGKILL)
+                killed.add(call.pid)
+        at_work = [board.next_call(), board.next_call()]
+        server.process.kill()
+        server.process.wait()
+    at_work[0].answer()  # one worker can finish what it has begun; the other gives it back when it may no longer wait
+    answer_all(board)
+    with running(serve, environment=environment) as server:
+        ledger = open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")
+        try:
+            assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
+            answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
+            assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+            topics = [row.topic for row in ledger.outbox(job_id)]
+            assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
+            (stage,) = ledger.stage_status(job_id)
+            assert (stage.stage, stage.expected, stage.done, stage.failed) == (RANGES_STAGE, RANGES, RANGES, 0)
+            assert ledger.dead_letters(job_id) == []
+        finally:
+            ledger.close()
+        assert server.stop(signal.SIGTERM) == 0
