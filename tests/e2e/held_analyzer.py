@@ -1,4 +1,4 @@
-"""An analyzer that waits in the middle of its work until its test lets it go: no test needs to be quick or to sleep."""
+"""An analyzer that comes to its first frame, says so, and never gets past it: no test needs to be quick or to sleep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class Held(FrameAnalyzer[Nothing]):
     result = Nothing
 
     def analyze(self, frame):
-        open(os.environ["HELD_GATE"], "rb").close()
+        with open(os.environ["HELD_ARRIVALS"], "wb") as arrivals:
+            arrivals.write(b"!")
+        open(os.environ["HELD_GATE"], "rb").close()  # nobody ever opens the other end
         return Nothing()
 """
 
@@ -28,15 +30,21 @@ class Gate:
     """Installs the analyzer `held` in a folder; `environment` makes it known to a process."""
 
     def __init__(self, folder: Path) -> None:
-        self._fifo = folder / "gate"
-        os.mkfifo(self._fifo)
+        self._arrivals, gate = folder / "arrivals", folder / "gate"
+        os.mkfifo(self._arrivals)
+        os.mkfifo(gate)
         (folder / "held.py").write_text(MODULE)
         metadata = folder / "held-1.0.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: held\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text("[reelwork.analyzers]\nheld = held:Held\n")
-        self.environment: Mapping[str, str] = {"PYTHONPATH": str(folder), "HELD_GATE": str(self._fifo)}
+        paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.environment: Mapping[str, str] = {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "HELD_ARRIVALS": str(self._arrivals),
+            "HELD_GATE": str(gate),
+        }
 
-    def let_one_frame_pass(self) -> None:
-        """Returns when a worker has come to the gate, and is let go."""
-        self._fifo.open("wb").close()
+    def wait_for_arrival(self) -> None:
+        """Returns when a worker has come to the gate, where it stays."""
+        assert self._arrivals.read_bytes()

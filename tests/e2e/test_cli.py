@@ -20,6 +20,11 @@ from tests.e2e.commands import Running, reelwork, running, start
 from tests.e2e.held_analyzer import Gate
 from tests.weights import TEST_MODELS_DIR
 
+WORKERS_WITHOUT_PIPELINE = """
+import sys
+if "reelwork.runtime.process" in sys.orig_argv:
+    sys.modules["reelwork.pipelines.analyze"] = None
+"""
 QUALITY = ("--pipeline-id", "quality")
 
 
@@ -46,14 +51,16 @@ class TestAnalyze:
         scratch.mkdir()
         output = tmp_path / "results.json"
         ended = reelwork("analyze", clip, *QUALITY, "--output", output, environment={"TMPDIR": str(scratch)})
-        assert (ended.status, ended.stderr) == (0, "")
+        assert ended.stderr == ""
+        assert ended.status == 0
         assert "40 frames analysed" in ended.stdout
         assert json.loads(output.read_bytes()) == VideoFilePipelineService().run_on_file(clip, "quality")
         assert [path for path in scratch.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
     def test_prints_one_document(self, clip: Path) -> None:
         ended = reelwork("analyze", clip, *QUALITY, "--frame-stride", "3", "--max-frames", "5", "--json")
-        assert (ended.status, ended.stderr) == (0, "")
+        assert ended.stderr == ""
+        assert ended.status == 0
         assert [frame["frame_index"] for frame in ended.document["results"]] == [0, 3, 6, 9, 12]
         assert ended.document["status"] == "completed"
         assert ended.document["frames"] == 5
@@ -87,7 +94,8 @@ class TestAnalyze:
     )
     def test_bad_input(self, clip: Path, options: list[str], reason: str) -> None:
         ended = reelwork("analyze", clip, *options, "--json")
-        assert (ended.status, ended.stderr) == (2, "")
+        assert ended.stderr == ""
+        assert ended.status == 2
         assert reason in ended.document["error"]
 
     def test_not_a_video(self, tmp_path: Path) -> None:
@@ -100,7 +108,7 @@ class TestAnalyze:
         data = tmp_path / "data"
         arguments = ("analyze", clip, "--pipeline-id", "held", "--workers", "1", "--data", data)
         with start(*arguments, environment=gate.environment) as process:
-            gate.let_one_frame_pass()
+            gate.wait_for_arrival()
             workers = psutil.Process(process.pid).children()
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate(timeout=60)
@@ -108,6 +116,13 @@ class TestAnalyze:
         assert stderr == "reelwork: interrupted; the job was cancelled\n"
         assert _job_statuses(data) == ["cancelled"]
         assert psutil.wait_procs(workers, timeout=60)[1] == []
+
+    def test_a_worker_that_cannot_start_is_no_interrupt(self, clip: Path, tmp_path: Path) -> None:
+        (tmp_path / "sitecustomize.py").write_text(WORKERS_WITHOUT_PIPELINE)
+        ended = reelwork("analyze", clip, *QUALITY, "--json", environment={"PYTHONPATH": str(tmp_path)})
+        assert ended.status == 2
+        assert ended.document == {"error": "a worker process could not start; its reason stands above"}
+        assert "pipeline analyze " in ended.stderr
 
 
 class TestServe:
@@ -148,7 +163,7 @@ class TestServe:
         with running(arguments, environment={**gate.environment, "REELWORK_DRAIN_SECONDS": "0"}) as server:
             url = ("--url", server.told["url"], "--json")
             job_id = reelwork("submit", clip, "--pipeline-id", "held", *url).document["job_id"]
-            gate.let_one_frame_pass()
+            gate.wait_for_arrival()
             early = reelwork("wait", job_id, "--timeout", "0", *url)
             assert (early.status, list(early.document)) == (4, ["error"])
             assert reelwork("results", job_id, *url).status == 4
@@ -182,7 +197,8 @@ class TestServe:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             ended = reelwork("serve", "--data", tmp_path, "--port", port, "--json")
-        assert (ended.status, ended.stderr) == (2, "")
+        assert ended.stderr == ""
+        assert ended.status == 2
         assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.document["error"]
 
     def test_an_open_address_without_a_token(self, tmp_path: Path) -> None:
@@ -218,7 +234,8 @@ class TestWorker:
 
     def test_an_unknown_service(self, tmp_path: Path) -> None:
         ended = reelwork("worker", "cook", "--data", tmp_path, "--json")
-        assert (ended.status, ended.stderr) == (2, "")
+        assert ended.stderr == ""
+        assert ended.status == 2
         assert "no service is called cook; there are: analyzer, merger, planner" in ended.document["error"]
 
 
@@ -228,7 +245,8 @@ class TestDemo:
         pull_model("efficientdet-lite0", models_dir=TEST_MODELS_DIR)
         environment = {"REELWORK_MODELS_DIR": str(TEST_MODELS_DIR)}
         first = reelwork("demo", "--output", tmp_path, environment=environment)
-        assert (first.status, first.stderr) == (0, "")
+        assert first.stderr == ""
+        assert first.status == 0
         assert "video.ranges.completed: 2 of 2 done, told exactly once" in first.stdout
         second = reelwork("demo", "--output", tmp_path, "--json", environment=environment)
         summary = json.loads((tmp_path / "summary.json").read_bytes())

@@ -86,7 +86,9 @@ class Ledger(ABC):
                 self._waiting.append(ticket)
         while any(ticket.result is None for ticket in tickets):
             with self._writer:
-                self._commit_waiting()
+                # Whoever finds his own done already leaves at once: what came in since is worth a group, not a commit.
+                if any(ticket.result is None for ticket in tickets):
+                    self._commit_waiting()
         return [ticket.result for ticket in tickets if ticket.result is not None]
 
     def _commit_waiting(self) -> None:

@@ -61,6 +61,8 @@ class StageRun:
         self._cancelled = cancelled
         self._transient: dict[str, str] = {}
         self._failed: dict[str, str] = {}
+        self._failed_before: set[str] = set()
+        self._failed_again: list[AssetOutcome] = []
         self._taken = 0
 
     async def run(self) -> None:
@@ -72,6 +74,7 @@ class StageRun:
         waiting = [asset for asset in assets if not is_resolved(known.get(asset.asset_id), is_replay=is_replay)]
         # What hung or killed its worker before comes last, or its neighbours would never have their turn.
         waiting.sort(key=lambda asset: _attempts(known, asset))
+        self._failed_before = {name for name, asset in known.items() if asset.state is AssetState.FAILED}
         self._failed = {
             asset.asset_id: "failed in an earlier delivery"
             for asset in assets
@@ -168,7 +171,12 @@ class StageRun:
             self._transient[asset.asset_id] = describe(error)
             return []
         self._failed[asset.asset_id] = describe(error)
-        return [AssetOutcome(asset.asset_id, AssetState.FAILED, weight=asset.weight, error=describe(error))]
+        outcome = AssetOutcome(asset.asset_id, AssetState.FAILED, weight=asset.weight, error=describe(error))
+        if asset.asset_id not in self._failed_before:
+            return [outcome]
+        # A replay has brought its job back. It may fail the job again only with the letter for the next replay.
+        self._failed_again.append(outcome)
+        return []
 
     async def _record(self, outcomes: list[AssetOutcome]) -> None:
         if outcomes:
@@ -181,6 +189,7 @@ class StageRun:
         if self._transient:
             raise AssetsFailed(self._transient)
         updates = []
+        outcomes = outcomes + self._failed_again
         if outcomes:
             updates.append(self._update(outcomes))
         if self._failed:

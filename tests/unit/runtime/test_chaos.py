@@ -1,4 +1,4 @@
-"""Whole jobs while workers die, sleep over their leases, fail, and messages are lost and doubled: one seed, one story.
+"""Whole jobs while workers die, sleep over their leases, fail, and messages are doubled, late and out of order.
 
 When the faults have stopped and what died is replayed, every job is completed, once, with every asset done, once.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from random import Random
-from uuid import uuid4
 
 import pytest
 
@@ -33,7 +32,7 @@ from tests.unit.runtime.house import (
 )
 
 NAMES = [f"{number:02}" for number in range(10)]
-JOBS, ROUNDS = 2, 80
+JOBS, ROUNDS = 2, 300
 QUEUES = [PLANS, ITEMS, f"{ITEMS}.batch", ENDS]
 NEEDS_ALL = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
 PHASES = (Phase(name="items", stages=(STAGE,)), Phase(name="end", stages=None))
@@ -52,22 +51,22 @@ class Story:
         if throw < 0.25:
             raise OSError("busy")
 
-    def plan(self, _event: object, context: Context) -> None:
+    async def plan(self, _event: object, context: Context) -> None:
         job_id = context.job.job_id
         context.start_job()
-        context.emit(ItemsBatch(job_id=job_id, event_id=uuid4(), total=len(NAMES)))
+        context.emit(ItemsBatch(job_id=job_id, event_id=context.new_id(), total=len(NAMES)))
         for first in range(0, len(NAMES), 3):
-            context.emit(ItemsReady(job_id=job_id, event_id=uuid4(), names=NAMES[first : first + 3]))
+            context.emit(ItemsReady(job_id=job_id, event_id=context.new_id(), names=NAMES[first : first + 3]))
         self.stumble()
 
-    def work(self, event: ItemsReady, context: Context) -> dict[str, str]:
+    async def work(self, event: ItemsReady, context: Context) -> dict[str, str]:
         assert context.asset is not None
         name = context.asset.asset_id
         context.emit(ItemDone(job_id=event.job_id, name=name))
         self.stumble()
         return {"attempt": context.attempt}
 
-    def end(self, _event: object, context: Context) -> None:
+    async def end(self, _event: object, context: Context) -> None:
         self.stumble()
         context.complete_job(output_path="results")
 
@@ -91,20 +90,21 @@ class Story:
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_every_job_ends_once_and_whole(tmp_path: Path, seed: int, in_memory: bool) -> None:
     async def test() -> None:
         story = Story(seed)
         services = (plain_service(story.plan), stage_service(story.work, policy=NEEDS_ALL), ends_service(story.end))
-        faults = Faults(lose=0.1, duplicate=0.3, reorder=0.3) if in_memory else None
+        faults = Faults(duplicate=0.3, reorder=0.3, delay=0.2) if in_memory else None
         async with open_house(tmp_path, *services, phases=PHASES, faults=faults, seed=seed) as house:
             job_ids = [house.submit() for _ in range(JOBS)]
             for number in range(ROUNDS):
-                story.is_over = number > ROUNDS // 2
+                story.is_over = number > 40
                 await story.live(house)
                 if story.is_over or story.dice.random() < 0.2:
                     for job_id in job_ids:
-                        house.replay(job_id)
+                        if house.job(job_id).status is JobStatus.FAILED:
+                            house.replay(job_id)
                 if all(house.job(job_id).status is JobStatus.COMPLETED for job_id in job_ids):
                     break
             story.is_over = True

@@ -22,7 +22,9 @@ from tests.unit.runtime.house import (
     STAGE,
     House,
     ItemDone,
+    ItemsCompleted,
     ItemsReady,
+    ends_service,
     open_house,
     run,
     stage_service,
@@ -315,6 +317,66 @@ class TestReplay:
                 completion = house.stage(job_id).completion
                 assert completion is not None
                 assert completion.reason == "all"
+
+        run(test())
+
+    def test_that_is_judged_for_now_and_mended_later_leaves_the_job_alive(self, tmp_path: Path) -> None:
+        """In one replay, one asset is beyond hope at first and another must be tried again."""
+
+        async def test() -> None:
+            bench = Bench(a=[PermanentError("torn")] * 2, b=[PermanentError("torn"), OSError("busy")])
+            needs_all = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+            async with open_house(tmp_path, stage_service(bench, policy=needs_all)) as house:
+                job_id = house.start()
+                house.announce(job_id, 2)
+                house.send(job_id, "a", "b")
+                await house.settle()
+                house.replay(job_id)
+                await house.run_dry()
+                assert house.states(job_id) == {"a": DONE, "b": DONE}
+                assert house.job(job_id).status is JobStatus.RUNNING
+
+        run(test())
+
+    @pytest.mark.xfail(
+        strict=True, reason="the ledger fails a job for an asset that is being replayed, and leaves it so"
+    )
+    def test_before_the_stage_has_fallen_short_fills_the_gap_too(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            bench = Bench(a=[PermanentError("torn")])
+            needs_all = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+            async with open_house(tmp_path, stage_service(bench, policy=needs_all)) as house:
+                job_id = house.start()
+                house.announce(job_id, 2)
+                house.send(job_id, "a")
+                await house.settle()
+                house.send(job_id, "b")
+                house.replay(job_id)
+                await house.settle()
+                assert house.states(job_id) == {"a": DONE, "b": DONE}
+                assert house.stage(job_id).completion is not None
+                assert house.job(job_id).status is JobStatus.RUNNING
+
+        run(test())
+
+    @pytest.mark.xfail(strict=True, reason="the ledger brings a job back for a late asset, which nobody waits for")
+    def test_of_a_late_asset_does_not_leave_its_job_running_for_ever(self, tmp_path: Path) -> None:
+        def end(event: ItemsCompleted, context: Context) -> None:
+            if event.processed_assets == 0:
+                context.fail_job("nothing came out")
+
+        async def test() -> None:
+            bench = Bench(a=[PermanentError("torn")])
+            async with open_house(tmp_path, stage_service(bench), ends_service(end)) as house:
+                job_id = house.start()
+                house.announce(job_id, 1)
+                house.send(job_id, "a")
+                await house.run_dry()
+                assert house.job(job_id).status is JobStatus.FAILED
+                house.replay(job_id)
+                await house.run_dry()
+                assert house.states(job_id) == {"a": DONE}
+                assert house.job(job_id).status is not JobStatus.RUNNING
 
         run(test())
 
