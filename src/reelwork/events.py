@@ -178,10 +178,11 @@ def parse_event(topic: str, body: str | bytes) -> Event:
     event_type = VALIDATORS.get(topic.replace(".", "_"))
     if event_type is None:
         raise ContractViolation(f"no contract for topic {topic!r}")
-    return _validate(event_type, body)
+    return validated(event_type, body)
 
 
-def _validate(event_type: type[Event], body: str | bytes) -> Event:
+def validated(event_type: type[Event], body: str | bytes) -> Event:
+    """The event in a body. Raises ContractViolation when the body does not fit its contract."""
     try:
         return event_type.model_validate_json(body)
     except ValidationError as error:

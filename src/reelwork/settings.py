@@ -5,8 +5,10 @@ Nothing else reads environment variables for itself.
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -96,11 +98,11 @@ class Config(BaseSettings):
     def prepare_data_dir(self) -> None:
         """Makes the data folder. Raises ConfigurationError where it cannot be written."""
         folder = self.REELWORK_DATA_DIR.absolute()
-        probe = folder / ".writable"
+        probe = folder / f".writable-{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot write to the data folder {folder}: {error.strerror or error}. "

@@ -128,7 +128,7 @@ def _finish(backends: Backends, detail: JobDetail, results: Path) -> FinishedJob
 
 def completion_counts(ledger: Ledger, detail: JobDetail) -> dict[str, int]:
     """How many completion events of each stage the outbox holds; one for each stage that completed, or all is lost."""
-    topics = [row.topic for row in ledger.outbox(detail.job.job_id)]
+    topics = [row.topic for row in ledger.outbox(detail.job.job_id) if not row.is_replay]
     completions = {stage.status.stage: stage.status.completion for stage in detail.stages}
     return {name: topics.count(fired.topic) if fired else 0 for name, fired in completions.items()}
 

@@ -184,8 +184,8 @@ class Ledger(ABC):
         """Published events of live jobs that are due for a look: perhaps not every queue has consumed them."""
 
     @abstractmethod
-    def consumers(self, event_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """By event id, the queues that have consumed it: an inbox row or a dead letter."""
+    def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """By event id, the queues that have consumed it (an inbox row or a dead letter) and when last, epoch ms."""
 
     @abstractmethod
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:

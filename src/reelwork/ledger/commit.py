@@ -39,10 +39,14 @@ class JobExists(ReelworkError):
 
 @dataclass(slots=True)
 class JobState:
-    """The part of a job row that moves touch. None = leave as it is."""
+    """The part of a job row that moves touch. failed_stage: the stage that fell short and so failed the job.
+
+    output_path, error_message: None = leave as it is.
+    """
 
     status: JobStatus
     phase: str | None
+    failed_stage: str | None = None
     output_path: str | None = None
     error_message: str | None = None
 
@@ -197,6 +201,7 @@ def _move(group: _Group, move: JobMove) -> None:
                 stage.closed_at = group.now_ms
     if job.status is JobStatus.FAILED and move.to is JobStatus.RUNNING:
         job.error_message = ""
+        job.failed_stage = None
     job.status = move.to or job.status
     job.phase = move.phase or job.phase
     job.output_path = move.output_path or job.output_path
@@ -242,9 +247,14 @@ def _replay(group: _Group, letter: DeadLetter) -> None:
     group.events.append(
         Message(letter.event_id, letter.job_id, letter.topic, letter.body, letter.queue, is_replay=True)
     )
-    job = group.jobs.get(letter.job_id)
+    if letter.stage is None:
+        _bring_back(group, letter.job_id)  # what failed the job is tried again; a stage brings it back when it is whole
+
+
+def _bring_back(group: _Group, job_id: str) -> None:
+    job = group.jobs.get(job_id)
     if job is not None and job.status is JobStatus.FAILED:
-        _move(group, JobMove(job_id=letter.job_id, allowed=frozenset({JobStatus.FAILED}), to=JobStatus.RUNNING))
+        _move(group, JobMove(job_id=job_id, allowed=frozenset({JobStatus.FAILED}), to=JobStatus.RUNNING))
 
 
 def _update_stages(group: _Group, work: Work) -> list[Completion]:
@@ -267,10 +277,17 @@ def _update_stages(group: _Group, work: Work) -> list[Completion]:
         if change.completion is not None:
             completions.append(change.completion)
             group.events.append(_outgoing_completion(change.completion))
+            if _has_failed_for(group, stage):
+                _bring_back(group, stage.job_id)
         if change.fell_short:
             _fail_short(group, stage)
     group.completions.extend((completion, group.now_ms) for completion in completions)
     return completions
+
+
+def _has_failed_for(group: _Group, stage: Stage) -> bool:
+    job = group.jobs.get(stage.job_id)
+    return job is not None and job.failed_stage == stage.stage
 
 
 def _fail_short(group: _Group, stage: Stage) -> None:
@@ -287,6 +304,7 @@ def _fail_short(group: _Group, stage: Stage) -> None:
     message = error_text(missing_assets_message(stage, failed, named_max=MISSING_ASSETS_NAMED_MAX))
     allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
     _move(group, JobMove(job_id=stage.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=message))
+    job.failed_stage = stage.stage
     event_id = stable_event_id(f"{stage.job_id}/{stage.stage}/fell short/{group.now_ms}")
     group.events.append(_outgoing(JobFailed(job_id=stage.job_id, event_id=event_id, reason=message)))
 

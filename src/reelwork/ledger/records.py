@@ -155,6 +155,7 @@ class DeadLetter:
     dead_letter_id: int
     job_id: str
     queue: str
+    stage: str | None
     topic: str
     event_id: str
     body: str

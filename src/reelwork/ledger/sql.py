@@ -152,24 +152,27 @@ class SqlLedger(Ledger):
             .where(
                 table.c.finished_at.is_(None),
                 table.c.look_again_at <= published_before_ms,
-                or_(schema.jobs.c.status.is_(None), schema.jobs.c.status.in_(["pending", "running"])),
+                or_(
+                    schema.jobs.c.status.is_(None),
+                    schema.jobs.c.status.in_([JobStatus.PENDING.value, JobStatus.RUNNING.value]),
+                    and_(table.c.is_replay, schema.jobs.c.status == JobStatus.FAILED.value),
+                ),
             )
             .limit(limit)
         )
         return [_outbox(row) for row in self._rows(query)]
 
-    def consumers(self, event_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        pairs = union_all(
-            select(schema.inbox.c.event_id, schema.inbox.c.queue).where(schema.inbox.c.event_id.in_(event_ids)),
-            select(schema.dead_letters.c.event_id, schema.dead_letters.c.queue).where(
-                schema.dead_letters.c.event_id.in_(event_ids), schema.dead_letters.c.replayed_at.is_(None)
-            ),
+    def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        inbox, letters = schema.inbox.c, schema.dead_letters.c
+        times = union_all(
+            select(inbox.event_id, inbox.queue, inbox.consumed_at.label("at")).where(inbox.event_id.in_(event_ids)),
+            select(letters.event_id, letters.queue, letters.created_at).where(letters.event_id.in_(event_ids)),
         )
-        queues: dict[str, set[str]] = {event_id: set() for event_id in event_ids}
+        queues: dict[str, dict[str, int]] = {event_id: {} for event_id in event_ids}
         with self._reading() as connection:
-            for event_id, queue in connection.execute(pairs):
-                queues[event_id].add(queue)
-        return {event_id: frozenset(names) for event_id, names in queues.items()}
+            for event_id, queue, at_ms in connection.execute(times):
+                queues[event_id][queue] = max(at_ms, queues[event_id].get(queue, at_ms))
+        return queues
 
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
         now_ms = self.now_ms()
@@ -244,7 +247,7 @@ def _outbox_query() -> Select[Any]:
 
 
 def _job(row: Row[Any]) -> Job:
-    columns = {name: value for name, value in row._mapping.items() if name != "swept_at"}
+    columns = {name: value for name, value in row._mapping.items() if name not in ("failed_stage", "swept_at")}
     return Job(**{**columns, "status": JobStatus(row.status)})
 
 

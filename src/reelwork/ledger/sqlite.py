@@ -43,7 +43,9 @@ class SqliteTransaction:
 
     def load_jobs(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         rows = self._connection.execute(statement("load_jobs"), (json.dumps(job_ids),))
-        return {job_id: JobState(JobStatus(status), phase) for job_id, status, phase in rows}
+        return {
+            job_id: JobState(JobStatus(status), phase, failed_stage) for job_id, status, phase, failed_stage in rows
+        }
 
     def job_with_key(self, idempotency_key: str) -> str | None:
         row = self._connection.execute(
@@ -82,7 +84,16 @@ class SqliteTransaction:
         self._connection.executemany(
             statement("save_job"),
             [
-                (job.status, job.phase, job.output_path, job.error_message, job.error_message, now_ms, job_id)
+                (
+                    job.status,
+                    job.phase,
+                    job.failed_stage,
+                    job.output_path,
+                    job.error_message,
+                    job.error_message,
+                    now_ms,
+                    job_id,
+                )
                 for job_id, job in jobs.items()
             ],
         )
@@ -155,6 +166,7 @@ class SqliteTransaction:
                 (
                     letter.job_id,
                     letter.queue,
+                    letter.stage,
                     letter.topic,
                     letter.event_id,
                     letter.body,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from reelwork.events import completion_event_id
 from reelwork.ledger.records import AnnouncementConflict, AssetState, Completion, Known
-from reelwork.ledger.rules import Rule, due_rule, fires, is_partial
+from reelwork.ledger.rules import due_rule, fires, is_partial
 from reelwork.ledger.work import AssetOutcome, Publishable, StageUpdate
 
 
@@ -178,7 +178,7 @@ def _evaluate(stage: Stage, update: StageUpdate, change: StageChange, now_ms: in
     if fires(rule, policy):
         stage.completed_at = now_ms
         change.completion = _completion(stage, update, reason=rule.value)
-    elif has_news or rule is Rule.WATERMARK or any(o.state is AssetState.FAILED for o in update.outcomes):
+    elif has_news or update.expire or any(o.state is AssetState.FAILED for o in update.outcomes):
         # A failure that is merely told again counts too: a replay that failed once more fails its job once more.
         change.fell_short = True
         stage.watermark_at = None

@@ -103,6 +103,8 @@ class Inbox(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDeadLetter:
+    """stage: the one whose assets the message carried; None for a message whose failure fails its job."""
+
     job_id: str
     queue: str
     topic: str
@@ -110,6 +112,7 @@ class NewDeadLetter:
     body: str
     error: str
     attempts: int
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

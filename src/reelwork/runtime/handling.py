@@ -11,14 +11,14 @@ import contextlib
 import inspect
 import threading
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
 
 from reelwork.broker import DELIVERIES_MAX, Delivery
 from reelwork.errors import ContractViolation, InvalidWork, JobNotFound, JobTransitionRefused, PermanentError
-from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed, parse_event
+from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed
 from reelwork.ledger import (
     AssetOutcome,
     AssetState,
@@ -40,6 +40,7 @@ from reelwork.runtime.outcome import (
     contained_coroutine,
     dead_letter,
     describe,
+    event_of,
     inbox_of,
     is_resolved,
     with_receipt,
@@ -98,9 +99,7 @@ class Handling:
                 await keeper
 
     async def _attempt(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
-        event = parse_event(delivery.message.topic, delivery.message.body)
-        if not isinstance(event, subscription.event_type):
-            raise ContractViolation(f"{delivery.queue} takes {subscription.event_type.topic}, not {event.topic}")
+        event = event_of(subscription, delivery)
         if delivery.deliveries > DELIVERIES_MAX:
             raise PermanentError(f"delivered {DELIVERIES_MAX} times without an outcome")
         job, is_consumed = await self.recorder.read(self._look_up, delivery)
@@ -216,8 +215,9 @@ class Handling:
         unresolved = await self.recorder.read(self._unresolved, subscription, delivery, error)
         letter = dead_letter(delivery, describe(error), attempts)
         if unresolved:
+            of_stage = replace(letter, stage=unresolved[0].stage)
             try:
-                await self.finish(delivery, Work(stages=unresolved, dead_letters=[letter]))
+                await self.finish(delivery, Work(stages=unresolved, dead_letters=[of_stage]))
                 return
             except InvalidWork as refusal:  # ids that no ledger takes
                 error = refusal
@@ -235,7 +235,7 @@ class Handling:
         if subscription.stage is None or subscription.handler is None:
             return []
         try:
-            event = parse_event(delivery.message.topic, delivery.message.body)
+            event = event_of(subscription, delivery)
         except ContractViolation:
             return []
         assert isinstance(event, AssetEvent)

@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from reelwork.broker import Delivery
-from reelwork.errors import ReelworkError
+from reelwork.errors import ContractViolation, ReelworkError
+from reelwork.events import Event, validated
 from reelwork.ledger import AssetState, Inbox, NewDeadLetter, Work
 from reelwork.ledger.records import Known
+from reelwork.runtime.declaration import Subscription
 
 T = TypeVar("T")
 
@@ -30,6 +32,17 @@ class AssetsFailed(Exception):
         self.failures = failures
 
 
+def event_of(subscription: Subscription, delivery: Delivery) -> Event:
+    """The event of a delivery.
+
+    Raises ContractViolation for what does not belong into the queue or breaks its contract.
+    """
+    message, event_type = delivery.message, subscription.event_type
+    if message.topic != event_type.topic:
+        raise ContractViolation(f"{delivery.queue} takes {event_type.topic}, not {message.topic}")
+    return validated(event_type, message.body)
+
+
 def is_resolved(known: Known | None, *, is_replay: bool) -> bool:
     """Whether an asset needs no more work. A replay tries again what failed."""
     if known is None or known.state is AssetState.STARTED:
@@ -45,7 +58,7 @@ def with_receipt(work: Work, delivery: Delivery) -> Work:
     return work if delivery.receipt is None else replace(work, receipts=[delivery.receipt])
 
 
-def dead_letter(delivery: Delivery, error: str, attempts: int) -> NewDeadLetter:
+def dead_letter(delivery: Delivery, error: str, attempts: int, *, stage: str | None = None) -> NewDeadLetter:
     message = delivery.message
     return NewDeadLetter(
         job_id=message.job_id,
@@ -55,6 +68,7 @@ def dead_letter(delivery: Delivery, error: str, attempts: int) -> NewDeadLetter:
         body=message.body,
         error=error,
         attempts=attempts,
+        stage=stage,
     )
 
 

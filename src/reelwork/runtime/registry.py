@@ -23,5 +23,7 @@ def load_catalogue() -> Catalogue:
             ) from error
         if not isinstance(pipeline, Pipeline):
             raise ConfigurationError(f"pipeline {entry_point.name} ({entry_point.value}) is not a reelwork.Pipeline")
+        if pipeline.submitted not in {subscription.event_type for subscription in pipeline.subscriptions}:
+            raise ConfigurationError(f"no service of pipeline {pipeline.name} takes {pipeline.submitted.topic}")
         pipelines.append(pipeline)
     return Catalogue.of(pipelines)

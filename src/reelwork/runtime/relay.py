@@ -5,7 +5,7 @@ them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -82,16 +82,19 @@ class Relay:
         if not rows:
             return 0
         consumers = await self._call(self._ledger.consumers, [row.event_id for row in rows])
-        consumed = [row for row in rows if self._queues(row) <= consumers[row.event_id]]
-        lost = [row for row in rows if not self._queues(row) <= consumers[row.event_id]]
+        consumed = [row for row in rows if self._is_consumed(row, consumers[row.event_id])]
+        lost = [row for row in rows if row not in consumed]
         await self._call(self._ledger.mark_finished, [row.sequence for row in consumed])
         if lost:
             log.info("reelwork.relay.republish", events=len(lost))
             await self.publish(lost)
         return len(lost)
 
-    def _queues(self, row: OutboxRow) -> frozenset[str]:
-        return self._broker.topology.queues(row.topic) if row.queue is None else frozenset({row.queue})
+    def _is_consumed(self, row: OutboxRow, consumers: Mapping[str, int]) -> bool:
+        """A replay is consumed by what came of it, not by the dead letter that it replays."""
+        if row.queue is not None:
+            return consumers.get(row.queue, 0) > row.created_at
+        return self._broker.topology.queues(row.topic) <= consumers.keys()
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._world.executor, function, *arguments)

@@ -194,7 +194,7 @@ class StageRun:
             updates.append(self._update(outcomes))
         if self._failed:
             error = "; ".join(f"{asset_id}: {why}" for asset_id, why in self._failed.items())
-            letter = dead_letter(self._delivery, error, self._delivery.attempts + 1)
+            letter = dead_letter(self._delivery, error, self._delivery.attempts + 1, stage=self._stage.name)
             work = Work(stages=updates, dead_letters=[letter])
         else:
             work = Work(stages=updates, inbox=inbox_of(self._delivery))

@@ -11,8 +11,8 @@ from typing import Any, Final
 import structlog
 
 from reelwork.broker import Broker
-from reelwork.errors import StoreUnavailable
-from reelwork.ledger import AssetState, BaseJobProgressManager, Completion, Job, Ledger, StageStatus, Work
+from reelwork.errors import JobNotFound, StoreUnavailable
+from reelwork.ledger import AssetState, BaseJobProgressManager, Completion, Job, JobStatus, Ledger, StageStatus, Work
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import stages_prefix
 from reelwork.runtime.conductor import Conductor
@@ -109,8 +109,21 @@ class Sweeper:
                 if self._stages.is_due(stage, now_ms=self._world.now_ms(), with_watermark=False):
                     update = self._stages.reevaluation(stage.job_id, stage.stage)
                     completions += await self._recorder.commit(Work(stages=[update]))
+                elif await self._has_fallen_short(stage):
+                    update = self._stages.expiry(stage.job_id, stage.stage)
+                    completions += await self._recorder.commit(Work(stages=[update]))
             after = (page[-1].job_id, page[-1].stage)
         return completions
+
+    async def _has_fallen_short(self, stage: StageStatus) -> bool:
+        """A stage that needs all its assets settled without them, and something else brought its job back."""
+        if not stage.is_settled or await self._is_held_back(stage):
+            return False
+        try:
+            job = await self._recorder.read(self._ledger.job, stage.job_id)
+        except JobNotFound:
+            return False
+        return job.status is JobStatus.RUNNING
 
     def _remove_orphans(self) -> None:
         """Removes what attempts wrote that do not count, once a job has been over for a while."""

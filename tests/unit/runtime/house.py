@@ -18,13 +18,11 @@ from pydantic import BaseModel
 
 from reelwork.broker import Broker, Delivery, Faults, MemoryBroker, Topology
 from reelwork.events import (
-    VALIDATORS,
     Announcement,
     Asset,
     AssetEvent,
     Event,
     StageCompleted,
-    schema_name,
     stable_event_id,
 )
 from reelwork.ledger import (
@@ -101,16 +99,8 @@ class Next(Event):
     topic = "tiny.next"
 
 
-TINY_EVENTS = (Submitted, ItemsBatch, ItemsReady, ItemDone, ItemsCompleted, Next)
-
-
 def uuid5_of(*names: str) -> UUID:
     return stable_event_id("/".join(names))
-
-
-def register_tiny_events() -> None:
-    """Their contracts join the catalogue; doing so again changes nothing."""
-    VALIDATORS.update({schema_name(event): event for event in TINY_EVENTS})
 
 
 class NoParameters(BaseModel):
@@ -293,7 +283,6 @@ async def open_house(
     **settings: Any,
 ) -> AsyncIterator[House]:
     """In `folder`, with the broker in the database, or with one in memory behind a relay."""
-    register_tiny_events()
     clock = ManualClock()
     with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(4) as threads:
         world = World(clock=clock, random=Random(seed), executor=executor)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reelwork.runtime import Context
-from tests.unit.runtime.house import Event, ItemsReady, pipeline_of, plain_service, register_tiny_events, stage_service
+from tests.unit.runtime.house import Event, ItemsReady, pipeline_of, plain_service, stage_service
 
 ADDRESS = "REELWORK_TEST_ADDRESS"
 CALL_SECONDS_MAX = 20.0
@@ -41,7 +41,6 @@ def work(_event: ItemsReady, context: Context) -> None:
 
 
 def pipeline_here() -> object:
-    register_tiny_events()
     return pipeline_of(plain_service(plan), stage_service(work, prefetch=2))
 
 

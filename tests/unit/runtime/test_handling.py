@@ -57,7 +57,7 @@ class TestEffects:
                 assert (house.job(job_id).status, house.job(job_id).phase) == (JobStatus.RUNNING, "work")
                 assert house.topics(job_id) == ["tiny.submitted", "tiny.next"]
                 event_id = delivery.message.event_id
-                assert house.backends.ledger.consumers([event_id]) == {event_id: {PLANS}}
+                assert house.backends.ledger.consumers([event_id]) == {event_id: {PLANS: house.clock.now_ms}}
                 assert not await house.broker.holds(job_id, [PLANS])
                 assert calls == [0]
 
@@ -195,7 +195,7 @@ class TestFailures:
             ("tiny.submitted", '{"job_id": "%s", "surprise": 1}', "surprise: Extra inputs"),
             ("tiny.submitted", "{", "tiny.submitted: body"),
             ("tiny.next", '{"job_id": "%s"}', "q.tiny.plans takes tiny.submitted, not tiny.next"),
-            ("tiny.nobody.knows", "{}", "no contract for topic 'tiny.nobody.knows'"),
+            ("tiny.nobody.knows", "{}", "q.tiny.plans takes tiny.submitted, not tiny.nobody.knows"),
         ],
     )
     def test_a_broken_contract_is_the_last_at_once(self, tmp_path: Path, topic: str, body: str, error: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from reelwork.broker import Faults, MemoryBroker
-from reelwork.errors import StoreUnavailable
-from reelwork.ledger import JobStatus
+from reelwork.errors import PermanentError, StoreUnavailable
+from reelwork.ledger import AssetState, JobStatus
 from reelwork.message import Message
 from reelwork.runtime import Phase
 from reelwork.runtime.relay import DOUBLINGS_MAX
@@ -146,6 +146,33 @@ class TestRepublishing:
                 assert await house.relay.republish_unconsumed() == 1
                 await house.settle()
                 assert len(heard) == 1
+
+        run(test())
+
+    def test_a_lost_replay_comes_again_and_the_original_does_not(self, tmp_path: Path) -> None:
+        failures = [PermanentError("torn")]
+
+        def work(_event: object, _context: object) -> None:
+            if failures:
+                raise failures.pop()
+
+        async def test() -> None:
+            async with open_house(tmp_path, stage_service(work), in_memory=True) as house:
+                job_id = house.start()
+                house.announce(job_id, 1)
+                house.send(job_id, "a")
+                await house.settle()
+                house.clock.advance(1)
+                house.replay(job_id)
+                (lost,) = await house.take(ITEMS)
+                await lost.ack()
+                house.clock.advance(AFTER_SECONDS)
+                assert await house.relay.republish_unconsumed() == 1
+                await house.settle()
+                assert house.states(job_id) == {"a": AssetState.DONE}
+                assert len(house.letters()) == 1
+                house.clock.advance(2 * AFTER_SECONDS)
+                assert await house.relay.republish_unconsumed() == 0
 
         run(test())
 

@@ -338,9 +338,6 @@ class TestReplay:
 
         run(test())
 
-    @pytest.mark.xfail(
-        strict=True, reason="the ledger fails a job for an asset that is being replayed, and leaves it so"
-    )
     def test_before_the_stage_has_fallen_short_fills_the_gap_too(self, tmp_path: Path) -> None:
         async def test() -> None:
             bench = Bench(a=[PermanentError("torn")])
@@ -359,7 +356,6 @@ class TestReplay:
 
         run(test())
 
-    @pytest.mark.xfail(strict=True, reason="the ledger brings a job back for a late asset, which nobody waits for")
     def test_of_a_late_asset_does_not_leave_its_job_running_for_ever(self, tmp_path: Path) -> None:
         def end(event: ItemsCompleted, context: Context) -> None:
             if event.processed_assets == 0:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from reelwork.ledger import AssetOutcome, CompletionPolicy, JobMove, JobStatus, Work
+from reelwork.errors import PermanentError
+from reelwork.ledger import AssetOutcome, CompletionPolicy, JobMove, JobStatus, NewDeadLetter, Work
 from reelwork.objects.keys import stage_output_key
 from reelwork.runtime.sweeper import ORPHAN_AGE_SECONDS
-from tests.unit.runtime.house import ITEMS, STAGE, House, open_house, run, stage_service
+from tests.unit.runtime.house import ITEMS, PLANS, STAGE, House, open_house, run, stage_service
 
 TTL_SECONDS, MAX_SECONDS = 900.0, 86_400.0
 POLICY = CompletionPolicy(100, TTL_SECONDS)  # type: ignore[arg-type]
@@ -131,6 +132,33 @@ class TestThreshold:
                     assert await sweep_after(house, 1) == expected
 
         run(test())
+
+
+def test_a_job_brought_back_by_something_else_fails_again_for_want_of_assets(tmp_path: Path) -> None:
+    """A stage that needs all its assets lacks one, and what is replayed is not what it lacks."""
+
+    def tear(_event: Any, _context: object) -> None:
+        raise PermanentError("torn")
+
+    async def test() -> None:
+        policy = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+        async with open_house(tmp_path, stage_service(tear, policy=policy)) as house:
+            job_id = house.start()
+            house.announce(job_id, 1)
+            house.send(job_id, "a")
+            await house.settle()
+            assert house.job(job_id).status is JobStatus.FAILED
+            other = NewDeadLetter(
+                job_id=job_id, queue=PLANS, topic="tiny.submitted", event_id="e", body="{}", error="lost", attempts=1
+            )
+            house.commit(Work(dead_letters=[other]))
+            house.commit(Work(replay=house.letters(job_id)[-1].dead_letter_id))
+            assert house.job(job_id).status is JobStatus.RUNNING
+            await sweep_after(house, 1)
+            assert house.job(job_id).status is JobStatus.FAILED
+            assert house.topics(job_id).count("job.failed") == 2
+
+    run(test())
 
 
 class TestOrphans:

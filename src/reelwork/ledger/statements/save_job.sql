@@ -1,4 +1,4 @@
 UPDATE jobs
-SET status = ?, phase = ?, output_path = coalesce(?, output_path),
+SET status = ?, phase = ?, failed_stage = ?, output_path = coalesce(?, output_path),
     error_message = CASE WHEN ? IS NULL THEN error_message ELSE nullif(?, '') END, updated_at = ?
 WHERE job_id = ?
