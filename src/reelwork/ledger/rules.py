@@ -31,13 +31,15 @@ class Rule(StrEnum):
 class CompletionPolicy:
     """How complete is complete enough.
 
-    threshold_percentage: exact decimal, clamped to [0, 100]; default COMPLETION_THRESHOLD_PERCENTAGE (90).
+    threshold_percentage: any number, kept as an exact decimal clamped to [0, 100]; default COMPLETION_THRESHOLD_PERCENTAGE (90).
     watermark_ttl_seconds: seconds without news after which an open stage completes; None = never; default
         WATERMARK_TTL_SECONDS (900).
     allow_partial: False for assets that are all needed; then only rule `all` completes the stage.
     """
 
-    threshold_percentage: Decimal = field(default_factory=lambda: Config().COMPLETION_THRESHOLD_PERCENTAGE)
+    threshold_percentage: Decimal | float | str = field(
+        default_factory=lambda: Config().COMPLETION_THRESHOLD_PERCENTAGE
+    )
     watermark_ttl_seconds: float | None = field(default_factory=lambda: Config().WATERMARK_TTL_SECONDS)
     allow_partial: bool = True
 
@@ -46,6 +48,12 @@ class CompletionPolicy:
         ttl_seconds = self.watermark_ttl_seconds
         if ttl_seconds is not None and not (math.isfinite(ttl_seconds) and ttl_seconds >= 0):
             raise ValueError("watermark_ttl_seconds must be a finite number, zero or more, or None")
+
+    @property
+    def threshold(self) -> Decimal:
+        """The percentage, exact."""
+        assert isinstance(self.threshold_percentage, Decimal)
+        return self.threshold_percentage
 
     def watermark_after(self, now_ms: int) -> int | None:
         """The watermark of a stage that had news at `now_ms`, both in epoch milliseconds."""
@@ -71,7 +79,7 @@ def due_rule(
             return Rule.ALL
         if done + failed >= expected:
             return Rule.SETTLED
-        if policy.allow_partial and threshold_is_met(expected, done, policy.threshold_percentage):
+        if policy.allow_partial and threshold_is_met(expected, done, policy.threshold):
             return Rule.THRESHOLD
     if watermark_is_due(watermark_at, now_ms):
         return Rule.WATERMARK

@@ -170,12 +170,12 @@ class TestPolicy:
         ],
     )
     def test_percent_is_clamped_and_exact(self, given: object, kept: str) -> None:
-        assert CompletionPolicy(given).threshold_percentage == Decimal(kept)  # type: ignore[arg-type]
+        assert CompletionPolicy(given).threshold_percentage == Decimal(kept)
 
     @pytest.mark.parametrize("given", ["ninety", "", None, "nan", "inf", "-inf", True])
     def test_what_is_no_percentage_is_refused(self, given: object) -> None:
         with pytest.raises(ValueError, match="percentage"):
-            CompletionPolicy(given)  # type: ignore[arg-type]
+            CompletionPolicy(given)
 
     @pytest.mark.parametrize("given", [-1, -0.001, float("nan"), float("inf")])
     def test_what_is_no_time_to_live_is_refused(self, given: float) -> None:

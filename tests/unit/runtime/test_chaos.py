@@ -34,7 +34,7 @@ from tests.unit.runtime.house import (
 NAMES = [f"{number:02}" for number in range(10)]
 JOBS, ROUNDS = 2, 300
 QUEUES = [PLANS, ITEMS, f"{ITEMS}.batch", ENDS]
-NEEDS_ALL = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+NEEDS_ALL = CompletionPolicy(100, None, allow_partial=False)
 PHASES = (Phase(name="items", stages=(STAGE,)), Phase(name="end", stages=None))
 
 

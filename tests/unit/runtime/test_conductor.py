@@ -13,7 +13,7 @@ from reelwork.runtime.conductor import Conductor
 from tests.unit.runtime.house import STAGE, House, Next, open_house, run, stage_service
 
 SETTLE_SECONDS = 30.0
-HALF = CompletionPolicy(50, 900)  # type: ignore[arg-type]
+HALF = CompletionPolicy(50, 900)
 
 
 def request(job: Job) -> Next:

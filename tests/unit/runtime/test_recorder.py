@@ -19,7 +19,7 @@ from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.world import World
 from tests.unit.runtime.house import Next, run
 
-STAGES = BaseJobProgressManager(policy=CompletionPolicy(100, None))  # type: ignore[arg-type]
+STAGES = BaseJobProgressManager(policy=CompletionPolicy(100, None))
 
 
 def done(*names: str) -> Work:

@@ -241,7 +241,7 @@ class TestOutcomes:
 
     def test_a_late_asset_sends_its_event_and_completes_nothing_again(self, tmp_path: Path) -> None:
         async def test() -> None:
-            policy = CompletionPolicy(50, None)  # type: ignore[arg-type]
+            policy = CompletionPolicy(50, None)
             async with open_house(tmp_path, stage_service(Bench(), policy=policy)) as house:
                 job_id = house.start()
                 house.announce(job_id, 2)
@@ -300,7 +300,7 @@ class TestReplay:
     def test_that_fills_the_gap_brings_the_job_back_and_completes_it(self, tmp_path: Path) -> None:
         async def test() -> None:
             bench = Bench(b=[PermanentError("torn")])
-            needs_all = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+            needs_all = CompletionPolicy(100, None, allow_partial=False)
             async with open_house(tmp_path, stage_service(bench, policy=needs_all)) as house:
                 job_id = house.start()
                 house.announce(job_id, 2)
@@ -325,7 +325,7 @@ class TestReplay:
 
         async def test() -> None:
             bench = Bench(a=[PermanentError("torn")] * 2, b=[PermanentError("torn"), OSError("busy")])
-            needs_all = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+            needs_all = CompletionPolicy(100, None, allow_partial=False)
             async with open_house(tmp_path, stage_service(bench, policy=needs_all)) as house:
                 job_id = house.start()
                 house.announce(job_id, 2)
@@ -341,7 +341,7 @@ class TestReplay:
     def test_before_the_stage_has_fallen_short_fills_the_gap_too(self, tmp_path: Path) -> None:
         async def test() -> None:
             bench = Bench(a=[PermanentError("torn")])
-            needs_all = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+            needs_all = CompletionPolicy(100, None, allow_partial=False)
             async with open_house(tmp_path, stage_service(bench, policy=needs_all)) as house:
                 job_id = house.start()
                 house.announce(job_id, 2)

@@ -15,7 +15,7 @@ from reelwork.runtime.sweeper import ORPHAN_AGE_SECONDS
 from tests.unit.runtime.house import ITEMS, PLANS, STAGE, House, open_house, run, stage_service
 
 TTL_SECONDS, MAX_SECONDS = 900.0, 86_400.0
-POLICY = CompletionPolicy(100, TTL_SECONDS)  # type: ignore[arg-type]
+POLICY = CompletionPolicy(100, TTL_SECONDS)
 
 
 def nothing(_event: object, _context: object) -> None: ...
@@ -141,7 +141,7 @@ def test_a_job_brought_back_by_something_else_fails_again_for_want_of_assets(tmp
         raise PermanentError("torn")
 
     async def test() -> None:
-        policy = CompletionPolicy(100, None, allow_partial=False)  # type: ignore[arg-type]
+        policy = CompletionPolicy(100, None, allow_partial=False)
         async with open_house(tmp_path, stage_service(tear, policy=policy)) as house:
             job_id = house.start()
             house.announce(job_id, 1)

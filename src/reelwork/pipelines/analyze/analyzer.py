@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +28,7 @@ analyzer = Service("analyzer")
     RANGES_STAGE,
     announced_by=VideoRangesBatch,
     completes_with=VideoRangesCompleted,
-    policy=CompletionPolicy(threshold_percentage=Decimal(100), watermark_ttl_seconds=None),
+    policy=CompletionPolicy(threshold_percentage=100, watermark_ttl_seconds=None),
 )
 @analyzer.on(VideoRangeReady, queue="q.analyzer.ranges")
 def handle_video_range_ready(event: VideoRangeReady, context: Context) -> dict[str, Any]:
