@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr

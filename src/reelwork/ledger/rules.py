@@ -31,7 +31,8 @@ class Rule(StrEnum):
 class CompletionPolicy:
     """How complete is complete enough.
 
-    threshold_percentage: any number, kept as an exact decimal clamped to [0, 100]; default COMPLETION_THRESHOLD_PERCENTAGE (90).
+    threshold_percentage: any number, kept as an exact decimal clamped to [0, 100]; default
+        COMPLETION_THRESHOLD_PERCENTAGE (90).
     watermark_ttl_seconds: seconds without news after which an open stage completes; None = never; default
         WATERMARK_TTL_SECONDS (900).
     allow_partial: False for assets that are all needed; then only rule `all` completes the stage.

@@ -186,7 +186,7 @@ class TestPolicy:
         ("ttl_seconds", "watermark_at"), [(900, 901_000), (0, 1_000), (0.0015, 1_002), (None, None)]
     )
     def test_watermark_after(self, ttl_seconds: float | None, watermark_at: int | None) -> None:
-        assert CompletionPolicy(90, ttl_seconds).watermark_after(1_000) == watermark_at  # type: ignore[arg-type]
+        assert CompletionPolicy(90, ttl_seconds).watermark_after(1_000) == watermark_at
 
     def test_defaults_come_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("COMPLETION_THRESHOLD_PERCENTAGE", raising=False)

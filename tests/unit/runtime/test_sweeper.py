@@ -22,7 +22,7 @@ def nothing(_event: object, _context: object) -> None: ...
 
 
 def house_of(folder: Path, *, policy: CompletionPolicy | None = POLICY, **settings: Any) -> Any:
-    service = stage_service(nothing, policy=policy)  # type: ignore[arg-type]
+    service = stage_service(nothing, policy=policy)
     return open_house(folder, service, REELWORK_WATERMARK_MAX_SECONDS=MAX_SECONDS, **settings)
 
 
