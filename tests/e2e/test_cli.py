@@ -245,7 +245,8 @@ class TestDemo:
         pull_model("efficientdet-lite0", models_dir=TEST_MODELS_DIR)
         environment = {"REELWORK_MODELS_DIR": str(TEST_MODELS_DIR)}
         first = reelwork("demo", "--output", tmp_path, environment=environment)
-        assert first.stderr == ""
+        assert first.stderr.splitlines()[0] == "bikes: reading the video"
+        assert first.stderr.splitlines()[-1].startswith("bikes: working")
         assert first.status == 0
         assert "video.ranges.completed: 2 of 2 done, told exactly once" in first.stdout
         second = reelwork("demo", "--output", tmp_path, "--json", environment=environment)

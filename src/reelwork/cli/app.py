@@ -15,6 +15,7 @@ from reelwork.cli.dead_letters import dead_letters
 from reelwork.cli.demo import demo
 from reelwork.cli.doctor import doctor
 from reelwork.cli.exit_code import EXIT_CODES_HELP, ExitCode, exit_code_of
+from reelwork.cli.missing_package import missing_package_fix
 from reelwork.cli.models import models
 from reelwork.cli.results import results
 from reelwork.cli.serve import serve
@@ -74,6 +75,11 @@ def run(arguments: Sequence[str]) -> int:
         return _told(error.format_message(), ExitCode.BAD_INPUT, as_json=as_json)
     except ReelworkError as error:
         return _told(str(error), exit_code_of(error), as_json=as_json)
+    except ModuleNotFoundError as error:
+        fix = missing_package_fix(error)
+        if fix is None:
+            raise
+        return _told(fix, ExitCode.BAD_INPUT, as_json=as_json)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.FAILED
     return ExitCode.OK

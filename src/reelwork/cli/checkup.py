@@ -14,17 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from reelwork.cli.missing_package import EXTRAS
 from reelwork.errors import ReelworkError
 from reelwork.settings import Config
 
 PYTHON_MINIMUM: Final = (3, 11)
 FREE_BYTES_MINIMUM: Final = 1024**3
-EXTRAS: Final = {
-    "api": ("fastapi", "uvicorn", "python_multipart"),
-    "media": ("av", "numpy"),
-    "analyze": ("cv2", "scenedetect", "ai_edge_litert"),
-    "ocr": ("rapidocr", "onnxruntime"),
-}
 
 
 class Health(StrEnum):
@@ -122,7 +117,7 @@ def _extra(name: str, packages: Sequence[str]) -> Finding:
 
 def _ffmpeg() -> Finding:
     if find_spec("av") is None:
-        return Finding("FFmpeg", Health.ABSENT, "comes with PyAV", "pip install 'reelwork[media]'")
+        return Finding("FFmpeg", Health.ABSENT, "comes with PyAV", "pip install 'reelwork[analyze]'")
     try:
         av = importlib.import_module("av")
     except ImportError as error:

@@ -39,7 +39,7 @@ def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = Fal
     video = pull(SAMPLE, pull_sample)
     pull("efficientdet-lite0", pull_model)
     results = output / "results.json"
-    finished = _run(video, output / "data", results)
+    finished = _run(video, output / "data", results, lines_instead=not as_json)
     summary = summarize(results, finished.index)
     document = _document(finished, summary.frames)
     (output / "summary.json").write_text(json.dumps(document, indent=2) + "\n")
@@ -52,11 +52,11 @@ def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = Fal
     tell(f"Look at {sheet}; all results are in {results}.")
 
 
-def _run(video: Path, data: Path, results: Path) -> FinishedJob:
+def _run(video: Path, data: Path, results: Path, *, lines_instead: bool) -> FinishedJob:
     from reelwork.cli.embedded import embedded_config, run_embedded
     from reelwork.cli.output import progress_bar
 
-    with embedded_config(data) as config, progress_bar(SAMPLE) as report:
+    with embedded_config(data) as config, progress_bar(SAMPLE, lines_instead=lines_instead) as report:
         parameters = {"pipeline_id": PIPELINE_ID}
         return run_embedded(config, video, parameters, workers=WORKERS, results=results, report=report)
 

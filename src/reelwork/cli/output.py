@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 WIDTH_WHERE_NOBODY_WATCHES: Final = 120
+PROGRESS_LINES: Final = 10
 
 Report = Callable[[str, float | None], None]
 """Moves a progress bar: what goes on now, and the fraction of all that is done (None when there is no telling)."""
@@ -55,9 +56,15 @@ def tell_error(sentence: str, *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(description: str) -> Iterator[Report]:
-    """A bar on standard error while the block runs, gone afterwards; none where standard error is no terminal."""
+def progress_bar(description: str, *, lines_instead: bool = False) -> Iterator[Report]:
+    """A bar on standard error while the block runs, gone afterwards; none where standard error is no terminal.
+
+    lines_instead: a line now and then where there is no terminal.
+    """
     console = _console(stderr=True)
+    if lines_instead and not console.is_terminal:
+        yield _progress_lines(description)
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -73,6 +80,20 @@ def progress_bar(description: str) -> Iterator[Report]:
             progress.update(task, description=doing, total=total, completed=fraction or 0.0)
 
         yield report
+
+
+def _progress_lines(description: str) -> Report:
+    told = ""
+
+    def report(doing: str, fraction: float | None) -> None:
+        nonlocal told
+        steps = int((fraction or 0.0) * PROGRESS_LINES)
+        line = f"{description}: {doing}" + (f" {steps * 100 // PROGRESS_LINES}%" if steps else "")
+        if line != told:
+            told = line
+            print(line, file=sys.stderr, flush=True)
+
+    return report
 
 
 def _console(*, stderr: bool) -> Console:

@@ -5,6 +5,7 @@ It runs in the process of its caller: a file from outside belongs into `probe_in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +22,15 @@ from reelwork.media.wholeness import missing_part
 DEFAULT_FRAME_RATE = Fraction(25)
 
 
-def probe_video(path: Path) -> VideoInfo:
+@dataclass(frozen=True, eq=False)
+class ProbedVideo:
+    """A whole, decodable video: what it is, and the frames that reading it has found."""
+
+    info: VideoInfo
+    index: FrameIndex
+
+
+def probe_video(path: Path) -> ProbedVideo:
     """Read all packets and decode the first frame; UnreadableMedia says in plain words what is wrong."""
     with open_video(path) as source:
         missing = missing_part(path) or _samples_beyond_end(source)
@@ -30,7 +39,7 @@ def probe_video(path: Path) -> VideoInfo:
         index = index_source(source)
         width, height = _decode_first(path, index)
         frame_rate = _frame_rate(source, index)
-        return VideoInfo(
+        info = VideoInfo(
             codec=source.stream.codec_context.codec.canonical_name,
             width=width,
             height=height,
@@ -39,6 +48,7 @@ def probe_video(path: Path) -> VideoInfo:
             frame_rate=float(frame_rate),
             has_audio=source.has_audio,
         )
+        return ProbedVideo(info, index)
 
 
 def _samples_beyond_end(source: VideoSource) -> str | None:

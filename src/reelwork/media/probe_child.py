@@ -1,6 +1,7 @@
-"""The program that probes one untrusted file in a process of its own: `python -m reelwork.media.probe_child REQUEST`.
+"""The program that probes one untrusted file in a process of its own: `python -m reelwork.media.probe_child LIMITS`.
 
-REQUEST is JSON; so is the one line of the answer. The limits are in force before the file is opened.
+LIMITS is JSON; so are the path, which comes on standard input when the file is there, and the one line of the answer.
+The limits are in force before the path is read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 import resource
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import av.audio.stream
@@ -33,11 +35,12 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
 
 def answer(path: Path) -> dict[str, object]:
     try:
-        return {"info": dataclasses.asdict(probe_video(path))}
+        probed = probe_video(path)
     except UnsupportedMedia as error:
         return {"unsupported": str(error)}
     except UnreadableMedia as error:
         return {"unreadable": str(error)}
+    return {"info": dataclasses.asdict(probed.info), "index": b64encode(probed.index.to_bytes()).decode()}
 
 
 def is_near_limit(memory_bytes: int) -> bool:
@@ -48,11 +51,14 @@ def is_near_limit(memory_bytes: int) -> bool:
 
 
 def main() -> int:
-    request = json.loads(sys.argv[1])
-    memory_bytes = request["memory_bytes"]
+    limits = json.loads(sys.argv[1])
+    memory_bytes = limits["memory_bytes"]
     try:
-        limit(request["cpu_seconds"], memory_bytes)
-        verdict = answer(Path(request["path"]))
+        limit(limits["cpu_seconds"], memory_bytes)
+        path = sys.stdin.readline()
+        if not path:
+            return 0  # there will be no file after all
+        verdict = answer(Path(json.loads(path)))
         if "info" not in verdict and is_near_limit(memory_bytes):
             return OUT_OF_MEMORY
         print(json.dumps(verdict))

@@ -7,9 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from reelwork.errors import ProbeLimitExceeded, UnreadableMedia, UnsupportedMedia
+from reelwork.media.frame_index import FrameIndex
+from reelwork.media.probe import ProbedVideo
 from reelwork.media.video_info import VideoInfo
 
 PROBE_CPU_SECONDS = 60
@@ -22,37 +27,60 @@ OUT_OF_MEMORY = 77
 """Exit status of the child that says "the memory limit was reached"."""
 
 
-def probe_in_child(
-    path: Path,
-    *,
-    cpu_seconds: int = PROBE_CPU_SECONDS,
-    memory_bytes: int = PROBE_MEMORY_BYTES,
-    timeout_seconds: float = PROBE_TIMEOUT_SECONDS,
-) -> VideoInfo:
-    """`probe_video` behind limits: ProbeLimitExceeded when it goes over one, UnreadableMedia when the child crashes.
+class ProbeChild:
+    """A process that waits for a file to probe. It may be started while the file still arrives.
 
     `memory_bytes` bounds the child's address space, libraries included (about 0.3 GB of it).
     """
-    path.open("rb").close()  # an absent or forbidden file is the caller's error, not the content's
-    request = {"path": str(path.absolute()), "cpu_seconds": cpu_seconds, "memory_bytes": memory_bytes}
-    try:
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "reelwork.media.probe_child", json.dumps(request)],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=timeout_seconds,
+
+    def __init__(self, *, cpu_seconds: int = PROBE_CPU_SECONDS, memory_bytes: int = PROBE_MEMORY_BYTES) -> None:
+        self._cpu_seconds = cpu_seconds
+        self._memory_bytes = memory_bytes
+        limits = json.dumps({"cpu_seconds": cpu_seconds, "memory_bytes": memory_bytes})
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "reelwork.media.probe_child", limits],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env=_environment(),
-            check=False,
+            process_group=0,  # Ctrl-C in a terminal is for its parent, which would take its end for a broken video
         )
-    except subprocess.TimeoutExpired as error:
-        raise ProbeLimitExceeded(f"probing took longer than {timeout_seconds:g} s and was stopped") from error
-    if child.returncode == 0:
-        return _info(child.stdout)
-    if child.returncode in (OUT_OF_MEMORY, -signal.SIGKILL):
-        raise ProbeLimitExceeded(f"probing needed more than {memory_bytes} bytes of memory and was stopped")
-    if child.returncode == -signal.SIGXCPU:
-        raise ProbeLimitExceeded(f"probing needed more than {cpu_seconds} s of processor time and was stopped")
-    raise UnreadableMedia(f"the decoder crashed on this file (exit status {child.returncode})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def probe(self, path: Path, *, timeout_seconds: float = PROBE_TIMEOUT_SECONDS) -> ProbedVideo:
+        """`probe_video` behind limits, once.
+
+        ProbeLimitExceeded when it goes over one, UnreadableMedia when the child crashes.
+        """
+        path.open("rb").close()  # an absent or forbidden file is the caller's error, not the content's
+        try:
+            output, _ = self._process.communicate(json.dumps(str(path.absolute())).encode(), timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ProbeLimitExceeded(f"probing took longer than {timeout_seconds:g} s and was stopped") from error
+        status = self._process.returncode
+        if status == 0:
+            return _probed(output)
+        if status in (OUT_OF_MEMORY, -signal.SIGKILL):
+            raise ProbeLimitExceeded(f"probing needed more than {self._memory_bytes} bytes of memory and was stopped")
+        if status == -signal.SIGXCPU:
+            raise ProbeLimitExceeded(
+                f"probing needed more than {self._cpu_seconds} s of processor time and was stopped"
+            )
+        raise UnreadableMedia(f"the decoder crashed on this file (exit status {status})")
+
+
+def probe_in_child(path: Path) -> ProbedVideo:
+    """Probes a file that is there already, behind the default limits."""
+    with ProbeChild() as child:
+        return child.probe(path)
 
 
 def _environment() -> dict[str, str]:
@@ -61,7 +89,7 @@ def _environment() -> dict[str, str]:
     return kept | {"OPENBLAS_NUM_THREADS": "1"}  # each of its threads would reserve address space
 
 
-def _info(output: bytes) -> VideoInfo:
+def _probed(output: bytes) -> ProbedVideo:
     try:
         answer = json.loads(output)
     except ValueError as error:
@@ -70,4 +98,4 @@ def _info(output: bytes) -> VideoInfo:
         raise UnsupportedMedia(answer["unsupported"])
     if "unreadable" in answer:
         raise UnreadableMedia(answer["unreadable"])
-    return VideoInfo(**answer["info"])
+    return ProbedVideo(VideoInfo(**answer["info"]), FrameIndex.from_bytes(b64decode(answer["index"])))

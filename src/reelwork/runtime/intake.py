@@ -15,9 +15,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from reelwork.errors import UploadTooLarge
-from reelwork.media import VideoInfo, probe_in_child
+from reelwork.media import ProbeChild, ProbedVideo, VideoInfo
 from reelwork.objects import ObjectStore
-from reelwork.objects.keys import input_key
+from reelwork.objects.keys import frame_index_key, input_key
 
 FILE_CHUNK_BYTES: Final = 1 << 20
 
@@ -46,12 +46,15 @@ async def take_video(
     key = input_key(str(job_id))
     meter = _Meter(chunks, bytes_max)
     try:
-        await objects.put_stream(key, meter.chunks())
-        info = await asyncio.to_thread(_probe, objects, key)
+        with ProbeChild() as child:
+            await objects.put_stream(key, meter.chunks())
+            probed = await asyncio.to_thread(_probe, child, objects, key)
     except BaseException:
         await asyncio.shield(asyncio.to_thread(objects.delete, [key]))
         raise
-    return StoredVideo(key=key, sha256=meter.digest.hexdigest(), size_bytes=meter.size_bytes, info=info)
+    sha256 = meter.digest.hexdigest()
+    await asyncio.to_thread(objects.put, frame_index_key(sha256), probed.index.to_bytes())
+    return StoredVideo(key=key, sha256=sha256, size_bytes=meter.size_bytes, info=probed.info)
 
 
 async def file_chunks(path: Path) -> AsyncIterator[bytes]:
@@ -61,9 +64,9 @@ async def file_chunks(path: Path) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _probe(objects: ObjectStore, key: str) -> VideoInfo:
+def _probe(child: ProbeChild, objects: ObjectStore, key: str) -> ProbedVideo:
     with objects.local_file(key) as path:
-        return probe_in_child(path)
+        return child.probe(path)
 
 
 class _Meter:

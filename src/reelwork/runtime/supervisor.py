@@ -16,15 +16,16 @@ from uuid import uuid4
 import structlog
 
 from reelwork.broker import SqlBroker
-from reelwork.errors import ConfigurationError, StoreUnavailable
+from reelwork.errors import ConfigurationError, ReelworkError, StoreUnavailable
 from reelwork.runtime.backends import Backends
 from reelwork.runtime.declaration import Catalogue
-from reelwork.runtime.process import CONFIGURATION, REPLACE_ME
+from reelwork.runtime.process import BROKEN, CONFIGURATION, REPLACE_ME
 from reelwork.settings import Config
 
 RESTART_SECONDS_MIN: Final = 0.1
 RESTART_SECONDS_MAX: Final = 30.0
 HEALTHY_AFTER_SECONDS: Final = 10.0
+FAILED_STARTS_MAX: Final = 10
 KILL_AFTER_DRAIN_SECONDS: Final = 5.0
 
 log = structlog.get_logger("reelwork.supervisor")
@@ -65,7 +66,7 @@ class Supervisor:
             await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _keep(self, stop: asyncio.Event) -> None:
-        pause = RESTART_SECONDS_MIN
+        pause, failed_starts = RESTART_SECONDS_MIN, 0
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             born = loop.time()
@@ -74,7 +75,11 @@ class Supervisor:
                 return
             if status == CONFIGURATION:
                 raise ConfigurationError("a worker process could not start; its reason stands above")
-            pause = RESTART_SECONDS_MIN if loop.time() - born >= HEALTHY_AFTER_SECONDS else pause * 2
+            was_healthy = loop.time() - born >= HEALTHY_AFTER_SECONDS
+            pause = RESTART_SECONDS_MIN if was_healthy else pause * 2
+            failed_starts = failed_starts + 1 if status == BROKEN and not was_healthy else 0
+            if failed_starts == FAILED_STARTS_MAX:
+                raise ReelworkError(f"a worker broke {failed_starts} times at its start; its reason stands above")
             log.warning("reelwork.supervisor.restart", exit_status=status, hung=status == REPLACE_ME)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(pause, RESTART_SECONDS_MAX)):

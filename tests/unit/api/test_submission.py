@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from reelwork.ledger import JobStatus
+from reelwork.objects.keys import frame_index_key
 from tests.clips import signature_only, sound_only, truncate, without_frames, write_clip
 from tests.unit.api.conftest import Server, ServerMaker
 
@@ -75,7 +76,7 @@ class TestAcceptedVideo:
     def test_its_file_name_is_never_used(self, server: Server, video: bytes, name: str) -> None:
         assert server.post("/video/submit", files={"file": (name, video)}).status_code == 200
         (job,) = server.ledger.jobs()
-        assert [path.name for path in server.stored_files() if path.is_file()] == ["source.mp4"]
+        assert sorted(path.name for path in server.stored_files() if path.is_file()) == ["index.npz", "source.mp4"]
         assert job.input_path == f"input/{job.job_id}/source.mp4"
 
     def test_created_under_jobs_is_told_in_full(self, server: Server, video: bytes) -> None:
@@ -195,9 +196,8 @@ class TestSameIdempotencyKey:
         (job,) = server.ledger.jobs()
         assert {answer.status_code for answer in answers} == {200}
         assert {answer.json()["job_id"] for answer in answers} == {job.job_id}
-        assert [path for path in server.stored_files() if path.is_file()] == [
-            server.backends.config.REELWORK_DATA_DIR / "objects" / job.input_path
-        ]
+        frame_index = frame_index_key(job.parameters["input"]["sha256"])  # by content: one for all that were sent
+        assert sorted(server.objects.keys("")) == sorted([job.input_path, frame_index])
         assert len(server.ledger.outbox(job.job_id)) == 1
 
 

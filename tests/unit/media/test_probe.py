@@ -26,7 +26,7 @@ from tests.unit.media.conftest import Clips
 
 class TestSoundVideos:
     def test_says_what_it_is(self, clips: Clips) -> None:
-        assert probe_video(clips["sound.mp4"].path) == VideoInfo(
+        assert probe_video(clips["sound.mp4"].path).info == VideoInfo(
             codec="h264",
             width=64,
             height=48,
@@ -38,19 +38,19 @@ class TestSoundVideos:
 
     @pytest.mark.parametrize("name", SOUND_CLIPS)
     def test_accepts_every_kind(self, clips: Clips, name: str) -> None:
-        info = probe_video(clips[name].path)
+        info = probe_video(clips[name].path).info
         assert (info.frame_count, info.width, info.height) == (len(clips[name].pts), 64, 48)
         assert info.duration_seconds > 0
         assert info.has_audio == (name == "sound.mp4")
 
     def test_a_single_frame_has_a_duration(self, clips: Clips) -> None:
-        assert probe_video(clips["one-frame.mp4"].path).duration_seconds == pytest.approx(0.04)
+        assert probe_video(clips["one-frame.mp4"].path).info.duration_seconds == pytest.approx(0.04)
 
     @pytest.mark.parametrize("name", ["100%.mp4", "a:b.mp4", "concat:a|b.mp4", "sp ace%03d.mp4", "-i.mp4"])
     def test_a_file_name_is_only_a_name(self, clips: Clips, tmp_path: Path, name: str) -> None:
         path = tmp_path / name
         path.write_bytes(clips["plain.mp4"].path.read_bytes())
-        assert probe_video(path).frame_count == 30
+        assert probe_video(path).info.frame_count == 30
 
 
 def written(content: bytes) -> Callable[[Path], Path]:
@@ -103,7 +103,7 @@ class TestRefuses:
     )
     def test_truncated(self, tmp_path: Path, name: str, options: dict[str, str], reason: str) -> None:
         whole = write_clip(tmp_path / f"whole{Path(name).suffix}", container_options=options)
-        assert probe_video(whole).frame_count == 30
+        assert probe_video(whole).info.frame_count == 30
         with pytest.raises(UnreadableMedia, match=reason):
             probe_video(truncate(whole, tmp_path / name))
 

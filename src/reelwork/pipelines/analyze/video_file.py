@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reelwork.media import VideoDecoder, build_frame_index, probe_video, select_frames
+from reelwork.media import VideoDecoder, probe_video, select_frames
 from reelwork.pipelines.analyze.analyzers import load_analyzers
 from reelwork.pipelines.analyze.ranges import analyze_range, merge_ranges
 
@@ -22,8 +22,7 @@ class VideoFilePipelineService:
         path = Path(mp4_path)
         analyzers = load_analyzers(pipeline_id)
         select_frames(0, frame_stride=frame_stride, max_frames=max_frames)  # refuse bad numbers before reading a file
-        probe_video(path)
-        index = build_frame_index(path)
+        index = probe_video(path).index
         wanted = select_frames(len(index), frame_stride=frame_stride, max_frames=max_frames)
         with VideoDecoder(path, index) as video:
             return list(merge_ranges([analyze_range(video, wanted, analyzers)], analyzers))

@@ -1,0 +1,20 @@
+"""Which extra of Reelwork brings a Python package that a command did not find."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXTRAS: Final = {
+    "api": ("fastapi", "uvicorn", "python_multipart"),
+    "analyze": ("av", "numpy", "cv2", "scenedetect", "ai_edge_litert"),
+    "ocr": ("rapidocr", "onnxruntime"),
+}
+
+
+def missing_package_fix(error: ModuleNotFoundError) -> str | None:
+    """What to tell the user; None where the package is none of ours to bring."""
+    package = (error.name or "").partition(".")[0]
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            return f"this needs {package}, which is not installed; fix it with: pip install 'reelwork[{extra}]'"
+    return None
