@@ -25,7 +25,7 @@ from reelwork.settings import Config
 RESTART_SECONDS_MIN: Final = 0.1
 RESTART_SECONDS_MAX: Final = 30.0
 HEALTHY_AFTER_SECONDS: Final = 10.0
-FAILED_STARTS_MAX: Final = 10
+FAILED_STARTS_MAX: Final = 5
 KILL_AFTER_DRAIN_SECONDS: Final = 5.0
 
 log = structlog.get_logger("reelwork.supervisor")

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reelwork.errors import ConfigurationError
+from reelwork.errors import ConfigurationError, ReelworkError
 from reelwork.ledger import AssetState, JobStatus
 from reelwork.runtime import supervisor as supervisor_module
 from reelwork.runtime.process import REPLACE_ME
@@ -240,3 +240,15 @@ def test_children_get_the_settings_of_their_parent(tmp_path: Path) -> None:
     assert environment["COMPLETION_THRESHOLD_PERCENTAGE"] == "12.5"
     assert environment["REELWORK_DATA_DIR"] == str(tmp_path)
     assert "REELWORK_API_TOKEN" not in environment
+
+
+def test_workers_that_always_break_at_their_start_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "RESTART_SECONDS_MIN", 0.01)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    async def test() -> None:
+        async with house_in(tmp_path) as house:
+            with pytest.raises(ReelworkError, match="broke 5 times at its start"):
+                await Supervisor(house.backends, concurrency=2).run(asyncio.Event())
+
+    run(test())
