@@ -74,7 +74,8 @@ def run(arguments: Sequence[str]) -> int:
     except UsageError as error:
         return _told(error.format_message(), ExitCode.BAD_INPUT, as_json=as_json)
     except ReelworkError as error:
-        return _told(str(error), exit_code_of(error), as_json=as_json)
+        fix = missing_package_fix(error.__cause__)
+        return _told(fix or str(error), exit_code_of(error), as_json=as_json)
     except ModuleNotFoundError as error:
         fix = missing_package_fix(error)
         if fix is None:

@@ -11,8 +11,10 @@ EXTRAS: Final = {
 }
 
 
-def missing_package_fix(error: ModuleNotFoundError) -> str | None:
-    """What to tell the user; None where the package is none of ours to bring."""
+def missing_package_fix(error: BaseException | None) -> str | None:
+    """What to tell the user of a missing package; None for another error, and for a package that is not ours to bring."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
     package = (error.name or "").partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages:

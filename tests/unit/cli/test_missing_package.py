@@ -19,3 +19,4 @@ def test_names_the_extra_that_brings_it(package: str, extra: str) -> None:
 def test_says_nothing_of_others() -> None:
     assert missing_package_fix(ModuleNotFoundError(name="somebody_elses")) is None
     assert missing_package_fix(ModuleNotFoundError("no name")) is None
+    assert missing_package_fix(OSError("something else")) is None
