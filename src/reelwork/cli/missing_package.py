@@ -12,7 +12,7 @@ EXTRAS: Final = {
 
 
 def missing_package_fix(error: BaseException | None) -> str | None:
-    """What to tell the user of a missing package; None for another error, and for a package that is not ours to bring."""
+    """What to tell the user of a missing package; None for other errors and for packages that are not ours to bring."""
     if not isinstance(error, ModuleNotFoundError):
         return None
     package = (error.name or "").partition(".")[0]
