@@ -110,7 +110,7 @@ class Node:
             backends.objects, job_id, _never_seen(clip), bytes_max=backends.config.REELWORK_MAX_UPLOAD_BYTES
         )
         stored_at = time.time()
-        parameters = {**checked.model_dump(), "input": video.as_parameters()}
+        parameters = video.job_parameters(checked)
         await read(lambda: jobs.create("analyze", job_id=job_id, input_path=video.key, parameters=parameters))
         while not (job := await read(ledger.job, str(job_id))).status.is_terminal:
             await asyncio.sleep(POLL_SECONDS)

@@ -130,7 +130,7 @@ class _Upload:
                 self._asked[0],
                 job_id=job_id,
                 input_path=video.key,
-                parameters={**self._parameters.model_dump(mode="json"), "input": video.as_parameters()},
+                parameters=video.job_parameters(self._parameters),
                 idempotency_key=idempotency_key,
             )
         except BaseException:

@@ -88,8 +88,7 @@ async def _submit(backends: Backends, jobs: Jobs, video: Path, parameters: dict[
     job_id = uuid4()
     bytes_max = backends.config.REELWORK_MAX_UPLOAD_BYTES
     stored = await take_video(backends.objects, job_id, file_chunks(video), bytes_max=bytes_max)
-    known = {**checked.model_dump(mode="json"), "input": stored.as_parameters()}
-    return jobs.create(PIPELINE, job_id=job_id, input_path=stored.key, parameters=known)
+    return jobs.create(PIPELINE, job_id=job_id, input_path=stored.key, parameters=stored.job_parameters(checked))
 
 
 async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, report: Report) -> None:

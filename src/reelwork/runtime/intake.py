@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from reelwork.errors import UploadTooLarge
 from reelwork.media import ProbeChild, ProbedVideo, VideoInfo
 from reelwork.objects import ObjectStore
@@ -31,9 +33,10 @@ class StoredVideo:
     size_bytes: int
     info: VideoInfo
 
-    def as_parameters(self) -> dict[str, Any]:
-        """What a job remembers of its input."""
-        return {"sha256": self.sha256, "size_bytes": self.size_bytes, **asdict(self.info)}
+    def job_parameters(self, checked: BaseModel) -> dict[str, Any]:
+        """What a job is told, and what it remembers of its input."""
+        known = {"sha256": self.sha256, "size_bytes": self.size_bytes, **asdict(self.info)}
+        return {**checked.model_dump(mode="json"), "input": known}
 
 
 async def take_video(

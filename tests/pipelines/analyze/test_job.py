@@ -57,7 +57,7 @@ class House:
         checked = self.jobs.check("analyze", {"pipeline_id": "quality", **parameters})
         job_id = uuid4()
         stored = await take_video(self.backends.objects, job_id, file_chunks(clip), bytes_max=1 << 30)
-        known = {**checked.model_dump(mode="json"), "input": stored.as_parameters()}
+        known = stored.job_parameters(checked)
         return self.jobs.create("analyze", job_id=job_id, input_path=stored.key, parameters=known)
 
     async def step(self, *queues: str, watch: Callable[[], None] = lambda: None) -> int:
