@@ -15,7 +15,11 @@ EXAMPLE = Path(__file__).parent.parent / "infra" / "pvm" / ".env.example"
 
 def text() -> str:
     """Every setting with its default and its meaning; one without a default is commented out."""
-    lines = ["# Every setting of Reelwork with its default. Copy to .env and change what you need.", ""]
+    lines = [
+        "# Every setting of Reelwork with its default. Copy it to .env and change what you need. Reelwork reads the",
+        "# environment, not the file: `set -a; . ./.env; set +a` before `reelwork serve`, or env_file in a unit.",
+        "",
+    ]
     for name, setting in Config.model_fields.items():
         lines.append(f"# {setting.description}")
         value = setting.default

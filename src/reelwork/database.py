@@ -27,6 +27,7 @@ from reelwork.errors import ConfigurationError, StoreUnavailable
 
 BUSY_TIMEOUT_MS: Final = 30_000
 WAKE_BYTES: Final = 1
+BIND_TRIES_MAX: Final = 100
 SOCKET_FOLDER_BYTES_MAX: Final = 49
 
 
@@ -160,17 +161,24 @@ class Doorbell:
 
     def listen(self) -> socket.socket:
         """A non-blocking socket that becomes readable at each ring. The caller closes it with `hang_up`."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listener.setblocking(False)
-        listener.bind(str(self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"))
-        return listener
+        for _ in range(BIND_TRIES_MAX):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            try:
+                listener.bind(str(self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"))
+                return listener
+            except FileNotFoundError:  # the last of the others has just hung up, and has taken the folder along
+                continue
+        raise StoreUnavailable(f"cannot listen for news of the database in {self._folder}")
 
     @staticmethod
     def hang_up(listener: socket.socket) -> None:
-        address = listener.getsockname()
+        address = Path(listener.getsockname())
         listener.close()
-        Path(address).unlink(missing_ok=True)
+        address.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others listen still
+            address.parent.rmdir()
 
     def close(self) -> None:
         self._sender.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -84,7 +84,9 @@ class Config(BaseSettings):
     REELWORK_DRAIN_SECONDS: float = Field(
         30, ge=0, description="After SIGTERM, how long running handlers may take to finish."
     )
-    REELWORK_LOG_LEVEL: str = Field("info", description="debug, info, warning or error.")
+    REELWORK_LOG_LEVEL: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error."
+    )
 
     @property
     def database_url(self) -> str:

@@ -7,24 +7,36 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from uuid import uuid4
+
+import pytest
 
 from reelwork.ledger import Job, JobStatus
-from reelwork.runtime import Catalogue
 from reelwork.runtime.backends import Backends, open_backends
-from reelwork.runtime.jobs import Jobs
 from reelwork.settings import Config
 
 PAGE = Path(__file__).parents[2] / "docs" / "pipelines.md"
+PIPELINE, START = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 ROUNDS_MAX = 10
 
 
-def documented_pipeline() -> ModuleType:
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert code is not None
-    module = ModuleType("words")
-    exec(compile(code[1], str(PAGE), "exec"), module.__dict__)
+def module_of(code: str) -> ModuleType:
+    module = ModuleType("documented")
+    exec(compile(code, str(PAGE), "exec"), module.__dict__)
     return module
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Settings of a house in which the page's pipeline is installed under its entry point."""
+    package = tmp_path / "package"
+    (package / "words-1.0.dist-info").mkdir(parents=True)
+    (package / "documented_words.py").write_text(PIPELINE)
+    (package / "words-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
+    (package / "words-1.0.dist-info" / "entry_points.txt").write_text(
+        "[reelwork.pipelines]\nwords = documented_words:pipeline\n"
+    )
+    monkeypatch.syspath_prepend(package)
+    return Config(REELWORK_DATA_DIR=tmp_path / "data")
 
 
 async def work_off(backends: Backends) -> None:
@@ -37,13 +49,10 @@ async def work_off(backends: Backends) -> None:
                     await handling.handle(subscription, delivery)
 
 
-async def run_job(folder: Path, texts: list[str]) -> tuple[Job, bytes, list[str]]:
-    catalogue = Catalogue.of([documented_pipeline().pipeline])
-    backends = await open_backends(Config(REELWORK_DATA_DIR=folder), catalogue=catalogue)
+async def run_job(config: Config, texts: list[str]) -> tuple[Job, bytes, list[str]]:
+    job_id = await module_of(START).start(texts, config)
+    backends = await open_backends(config)
     try:
-        job_id = Jobs(backends.ledger, catalogue).create(
-            "words", job_id=uuid4(), input_path="none", parameters={"texts": texts}
-        )
         await work_off(backends)
         job = backends.ledger.job(job_id)
         assert job.output_path is not None
@@ -52,13 +61,13 @@ async def run_job(folder: Path, texts: list[str]) -> tuple[Job, bytes, list[str]
         await backends.close()
 
 
-def test_counts_the_words_of_many_texts_and_completes_once(tmp_path: Path) -> None:
-    job, words, topics = asyncio.run(run_job(tmp_path, ["one", "two words", "", "and three more"] * 25))
+def test_counts_the_words_of_many_texts_and_completes_once(installed: Config) -> None:
+    job, words, topics = asyncio.run(run_job(installed, ["one", "two words", "", "and three more"] * 25))
     assert job.status is JobStatus.COMPLETED
     assert topics.count("texts.completed") == topics.count("job.completed") == 1
     assert words == b"150"
 
 
-def test_no_texts_are_no_problem(tmp_path: Path) -> None:
-    job, words, _ = asyncio.run(run_job(tmp_path, []))
+def test_no_texts_are_no_problem(installed: Config) -> None:
+    job, words, _ = asyncio.run(run_job(installed, []))
     assert (job.status, words) == (JobStatus.COMPLETED, b"0")

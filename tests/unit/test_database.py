@@ -107,6 +107,18 @@ class TestDoorbell:
         database.doorbell.ring()
         assert not address.exists()
 
+    def test_the_last_to_hang_up_takes_the_folder_along(self, database: Database) -> None:
+        first, second = database.doorbell.listen(), database.doorbell.listen()
+        folder = Path(first.getsockname()).parent
+        Doorbell.hang_up(first)
+        assert folder.exists()
+        Doorbell.hang_up(second)
+        assert not folder.exists()
+        third = database.doorbell.listen()
+        database.doorbell.ring()
+        assert has_rung(third)
+        Doorbell.hang_up(third)
+
     def test_never_raises_and_never_forgets_the_living(self, tmp_path: Path) -> None:
         """It comes after the commit: an error here would make the caller commit again."""
         bell = Doorbell(tmp_path / "a.db")

@@ -35,6 +35,6 @@ def replay_dead_letter(dead_letter_id: int, state: AppState) -> Replayed:
     """Sends a dead letter to its own queue again, and sets a failed job running; 409 when that was done already."""
     newest = state.backends.ledger.dead_letters(limit=1)  # numbers are given in turn and never taken back
     if not newest or not 1 <= dead_letter_id <= newest[0].dead_letter_id:
-        raise HTTPException(404, f"there is no dead letter {dead_letter_id}; GET /dead-letters lists them")
+        raise HTTPException(404, f"there is no dead letter {dead_letter_id}; list them to see which there are")
     state.backends.ledger.commit(Work(replay=dead_letter_id))
     return Replayed(dead_letter_id=dead_letter_id)

@@ -22,7 +22,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz")
 def readyz(state: AppState) -> Health:
-    """The ledger and the object store answer; else 503 with the name of what does not."""
+    """The ledger and the object store answer, else 503 with the name of what does not; needs no token."""
     backends = state.backends
     down = [
         *_complaint("the ledger", backends.ledger.ping),

@@ -19,7 +19,7 @@ from reelwork.errors import ConfigurationError
 from reelwork.settings import Config
 
 HEADER_BYTES_MAX: Final = 32 * 1024
-OPEN_PATHS: Final = frozenset({"/healthz"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",

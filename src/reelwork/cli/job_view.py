@@ -16,9 +16,10 @@ STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "bold ye
 
 
 def short_document(job: Document) -> dict[str, Any]:
-    """What a script wants to know of a job; `error` is there when it has one."""
+    """What a script wants to know of a job; `error` and `missing_frames` are there when it has any."""
     document = {name: job[name] for name in ("job_id", "status", "progress")}
-    return {**document, "error": job["error_message"]} if job["error_message"] else document
+    told = {"error": job["error_message"], "missing_frames": job["details"].get("missing_frames")}
+    return {**document, **{name: value for name, value in told.items() if value}}
 
 
 def job_view(job: Document) -> Iterator[RenderableType]:
@@ -28,8 +29,7 @@ def job_view(job: Document) -> Iterator[RenderableType]:
         yield Text(job["error_message"], style="red")
     for phase in job["phases"]:
         yield f"  {phase['name']}: {phase['state']}"
-    for missing in job["details"].get("missing_frames", ()):
-        yield Text(missing_view(missing), style="yellow")
+    yield from missing_views(job)
     if job["stages"]:
         yield stages_table(job["stages"])
     if job["dead_letters"]:
@@ -40,6 +40,12 @@ def headline(job: Document) -> Text:
     return Text.assemble(
         (job["status"], STYLES.get(job["status"], "bold")), f"  {job['progress']:.0%}  ", (job["job_id"], "dim")
     )
+
+
+def missing_views(job: Document) -> Iterator[Text]:
+    """The frames that a completed job lacks, and why."""
+    for missing in job["details"].get("missing_frames", ()):
+        yield Text(missing_view(missing), style="yellow")
 
 
 def missing_view(missing: Document) -> str:

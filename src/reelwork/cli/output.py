@@ -47,6 +47,11 @@ def tell_results(document: Mapping[str, Any], frames: Iterable[Any]) -> None:
     sys.stdout.flush()
 
 
+def tell_aside(sentence: str) -> None:
+    """What a person should know besides the results, on standard error."""
+    _console(stderr=True).print(sentence, style="yellow", soft_wrap=True)
+
+
 def tell_error(sentence: str, *, as_json: bool) -> None:
     """What went wrong, in one sentence."""
     if as_json:

@@ -21,13 +21,17 @@ def results(
     Status 4 while the job is not over, 1 when it failed or was cancelled.
     """
     from reelwork.cli.client import server
-    from reelwork.cli.output import tell, tell_json, tell_results
+    from reelwork.cli.job_view import missing_view
+    from reelwork.cli.output import tell, tell_aside, tell_json, tell_results
     from reelwork.cli.output_file import refuse_unwritable
 
     refuse_unwritable(output)
     with server(url) as client:
-        _refuse_unfinished(client.job(job_id))
+        job = client.job(job_id)
+        _refuse_unfinished(job)
         found = client.results(job_id)
+    for missing in job["details"].get("missing_frames", ()):
+        tell_aside(missing_view(missing))
     if output is None:
         tell_results({"job_id": found["job_id"]}, found["results"])
         return

@@ -33,7 +33,7 @@ def wait(
 ) -> None:
     """Wait until a job is over. Status 0: completed; 1: failed or cancelled; 4: not over in time."""
     from reelwork.cli.client import server
-    from reelwork.cli.job_view import headline, short_document
+    from reelwork.cli.job_view import headline, missing_views, short_document
     from reelwork.cli.output import progress_bar, tell, tell_json
 
     with server(url) as client, progress_bar("waiting") as report:
@@ -41,7 +41,7 @@ def wait(
     if as_json:
         tell_json(short_document(job))
     else:
-        tell(headline(job), *([job["error_message"]] if job["error_message"] else []))
+        tell(headline(job), *([job["error_message"]] if job["error_message"] else []), *missing_views(job))
     if job["status"] != "completed":
         raise typer.Exit(ExitCode.FAILED)
 

@@ -230,7 +230,7 @@ def _letter_to_replay(group: _Group, dead_letter_id: int | None) -> DeadLetter |
         return None
     letter = group.transaction.dead_letter(dead_letter_id)
     if letter is None:
-        raise ReelworkError(f"there is no dead letter {dead_letter_id}; `reelwork dead-letters` lists them")
+        raise ReelworkError(f"there is no dead letter {dead_letter_id}; list them to see which there are")
     if letter.replayed_at is not None or dead_letter_id in group.replayed:
         raise ReelworkError(
             f"dead letter {dead_letter_id} was replayed already; if it failed again it has a new number"

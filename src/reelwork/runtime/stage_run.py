@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from reelwork.broker import Delivery
 from reelwork.errors import InvalidWork, PermanentError, StoreUnavailable
 from reelwork.events import Asset, AssetEvent
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 CRASHES_MAX: Final = 3
 RECORD_EVERY_SECONDS: Final = 0.2
 
+log = structlog.get_logger("reelwork.worker")
+
 
 class StageRun:
     """One delivery of a stage: its assets, one after another, each recorded as it finishes."""
@@ -61,8 +65,6 @@ class StageRun:
         self._cancelled = cancelled
         self._transient: dict[str, str] = {}
         self._failed: dict[str, str] = {}
-        self._failed_before: set[str] = set()
-        self._failed_again: list[AssetOutcome] = []
         self._taken = 0
 
     async def run(self) -> None:
@@ -74,7 +76,6 @@ class StageRun:
         waiting = [asset for asset in assets if not is_resolved(known.get(asset.asset_id), is_replay=is_replay)]
         # What hung or killed its worker before comes last, or its neighbours would never have their turn.
         waiting.sort(key=lambda asset: _attempts(known, asset))
-        self._failed_before = {name for name, asset in known.items() if asset.state is AssetState.FAILED}
         self._failed = {
             asset.asset_id: "failed in an earlier delivery"
             for asset in assets
@@ -171,12 +172,7 @@ class StageRun:
             self._transient[asset.asset_id] = describe(error)
             return []
         self._failed[asset.asset_id] = describe(error)
-        outcome = AssetOutcome(asset.asset_id, AssetState.FAILED, weight=asset.weight, error=describe(error))
-        if asset.asset_id not in self._failed_before:
-            return [outcome]
-        # A replay has brought its job back. It may fail the job again only with the letter for the next replay.
-        self._failed_again.append(outcome)
-        return []
+        return [AssetOutcome(asset.asset_id, AssetState.FAILED, weight=asset.weight, error=describe(error))]
 
     async def _record(self, outcomes: list[AssetOutcome]) -> None:
         if outcomes:
@@ -189,11 +185,11 @@ class StageRun:
         if self._transient:
             raise AssetsFailed(self._transient)
         updates = []
-        outcomes = outcomes + self._failed_again
         if outcomes:
             updates.append(self._update(outcomes))
         if self._failed:
             error = "; ".join(f"{asset_id}: {why}" for asset_id, why in self._failed.items())
+            log.error("reelwork.worker.dead_letter", queue=self._delivery.queue, job_id=self._job.job_id, error=error)
             letter = dead_letter(self._delivery, error, self._delivery.attempts + 1, stage=self._stage.name)
             work = Work(stages=updates, dead_letters=[letter])
         else:

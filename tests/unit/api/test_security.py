@@ -28,12 +28,13 @@ class TestToken:
     def test_nothing_without_it(self, make_server: ServerMaker, given: str | None) -> None:
         headers = {} if given is None else {"Authorization": given.encode()}
         with make_server(REELWORK_API_TOKEN="secret") as server:
-            for path in ("/jobs", "/video/status/a", "/readyz", "/openapi.json", "/nothing"):
+            for path in ("/jobs", "/video/status/a", "/openapi.json", "/nothing"):
                 answer = server.get(path, headers=headers)
                 assert answer.status_code == 401
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
                 assert "REELWORK_API_TOKEN" in answer.json()["detail"]
             assert server.get("/healthz", headers=headers).status_code == 200
+            assert server.get("/readyz", headers=headers).status_code == 200
 
     @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
     def test_everything_with_it_from_anywhere(self, make_server: ServerMaker, scheme: str) -> None:

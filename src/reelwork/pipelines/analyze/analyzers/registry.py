@@ -52,7 +52,7 @@ def _load(entry: EntryPoint) -> Analyzer:
         raise ConfigurationError(f"entry point {entry.name!r} must name an Analyzer class of that name: {entry.value}")
     absent = [package for package in analyzer.packages if find_spec(package) is None]
     if absent:
-        raise ConfigurationError(f"analyzer {entry.name!r} needs the package {', '.join(absent)}; {_INSTALL}")
+        raise ConfigurationError(f"analyzer {entry.name!r} needs {', '.join(absent)}; {_INSTALL}")
     return analyzer
 
 
