@@ -17,6 +17,7 @@ from reelwork.cli.exit_code import Interrupted, JobEndedBadly
 from reelwork.cli.output import Report
 from reelwork.cli.output_file import whole_file
 from reelwork.cli.stop_signal import stop_on_signal
+from reelwork.errors import JobTransitionRefused
 from reelwork.ledger import Job, JobStatus, Ledger
 from reelwork.media import FrameIndex
 from reelwork.objects import ObjectStore
@@ -102,7 +103,8 @@ async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, report: Report) 
             stop.set()
             return
         if stop.is_set():
-            await asyncio.to_thread(jobs.cancel, job_id, reason=INTERRUPTED)
+            with contextlib.suppress(JobTransitionRefused):  # it has just ended by itself
+                await asyncio.to_thread(jobs.cancel, job_id, reason=INTERRUPTED)
             return
         report(_doing(job), await asyncio.to_thread(jobs.progress, job) or None)
         with contextlib.suppress(TimeoutError):

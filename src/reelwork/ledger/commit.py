@@ -247,6 +247,8 @@ def _replay(group: _Group, letter: DeadLetter) -> None:
     group.events.append(
         Message(letter.event_id, letter.job_id, letter.topic, letter.body, letter.queue, is_replay=True)
     )
+    if letter.job_id in group.jobs:
+        group.dirty_jobs.add(letter.job_id)  # it is touched: its objects are in use again, which the sweeper respects
     if letter.stage is None:
         _bring_back(group, letter.job_id)  # what failed the job is tried again; a stage brings it back when it is whole
 

@@ -181,7 +181,7 @@ def _evaluate(stage: Stage, update: StageUpdate, change: StageChange, now_ms: in
     elif has_news or update.expire or any(o.state is AssetState.FAILED for o in update.outcomes):
         # A failure that is merely told again counts too: a replay that failed once more fails its job once more.
         change.fell_short = True
-        stage.watermark_at = None
+        stage.watermark_at = policy.watermark_after(now_ms)  # something else may bring its job back
 
 
 def _completion(stage: Stage, update: StageUpdate, *, reason: str) -> Completion:

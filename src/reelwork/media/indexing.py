@@ -13,6 +13,7 @@ import numpy as np
 
 from reelwork.errors import UnreadableMedia
 from reelwork.media.frame_index import FrameIndex, Times
+from reelwork.media.h264 import begins_gradual_refresh
 from reelwork.media.source import VideoSource, open_video
 
 CONVERT = "convert it to MP4 first, for example with `ffmpeg -i FILE -c:v libx264 FILE.mp4`"
@@ -58,6 +59,8 @@ class _ReadPackets:
 def _read_packets(source: VideoSource) -> _ReadPackets:
     read = _ReadPackets()
     latest_dts: int | None = None
+    is_h264 = source.stream.codec_context.codec.canonical_name == "h264"
+    extradata = source.stream.codec_context.extradata or b""
     try:
         for packet in source.container.demux(source.stream):
             pts, dts = packet.pts, packet.dts
@@ -72,7 +75,7 @@ def _read_packets(source: VideoSource) -> _ReadPackets:
             if pts is None:
                 raise UnreadableMedia(f"its frames carry no presentation times; {CONVERT}")
             read.pts.append(pts)
-            if packet.is_keyframe:
+            if packet.is_keyframe and not (is_h264 and begins_gradual_refresh(bytes(packet), extradata)):
                 read.keyframe_dts[pts] = pts if dts is None else dts
     except MemoryError:
         raise

@@ -53,7 +53,10 @@ class ProbeChild:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.communicate()
+        try:
+            self._process.communicate()
+        except ValueError:  # a thread whose caller was cancelled is in it, and reads to the end
+            self._process.wait()
 
     def probe(self, path: Path, *, timeout_seconds: float = PROBE_TIMEOUT_SECONDS) -> ProbedVideo:
         """`probe_video` behind limits, once.

@@ -86,7 +86,10 @@ class Handling:
         except JobTransitionRefused as refusal:
             await self._refused(subscription, delivery, refusal)
         except HandlerTimeout as error:
-            await self._retry_or_bury(subscription, delivery, error)
+            try:
+                await self._retry_or_bury(subscription, delivery, error)
+            except Exception as failure:  # its lease ends; the process must be replaced all the same
+                log.warning("reelwork.worker.retry_failed", queue=delivery.queue, error=describe(failure))
             raise
         except asyncio.CancelledError:
             await delivery.release()
@@ -181,15 +184,17 @@ class Handling:
         await self.finish(delivery, Work(inbox=inbox_of(delivery)))
 
     async def _refused(self, subscription: Subscription, delivery: Delivery, refusal: JobTransitionRefused) -> None:
-        """The job is over.
+        """The job is over, as a rule.
 
         If it failed it may be brought back, and must then find this message among the dead letters.
         """
         job = await self.recorder.read(self.ledger.job, delivery.message.job_id)
         if job.status is JobStatus.FAILED:
             await self._bury(subscription, delivery, refusal, delivery.attempts + 1)
-        else:
+        elif job.status.is_terminal:
             await self._finish(subscription, delivery)
+        else:  # brought back meanwhile, or the handler asks for what its job cannot do yet
+            await self._retry_or_bury(subscription, delivery, refusal)
 
     async def _retry_or_bury(self, subscription: Subscription, delivery: Delivery, error: Exception) -> None:
         attempts = delivery.attempts + 1

@@ -52,11 +52,11 @@ async def take_video(
         with ProbeChild() as child:
             await objects.put_stream(key, meter.chunks())
             probed = await asyncio.to_thread(_probe, child, objects, key)
+        sha256 = meter.digest.hexdigest()
+        await asyncio.to_thread(objects.put, frame_index_key(sha256), probed.index.to_bytes())
     except BaseException:
         await asyncio.shield(asyncio.to_thread(objects.delete, [key]))
         raise
-    sha256 = meter.digest.hexdigest()
-    await asyncio.to_thread(objects.put, frame_index_key(sha256), probed.index.to_bytes())
     return StoredVideo(key=key, sha256=sha256, size_bytes=meter.size_bytes, info=probed.info)
 
 

@@ -66,19 +66,20 @@ class Supervisor:
             await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _keep(self, stop: asyncio.Event) -> None:
-        pause, failed_starts = RESTART_SECONDS_MIN, 0
+        pause, failed_starts, has_worked = RESTART_SECONDS_MIN, 0, False
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             born = loop.time()
             status = await self._run_one(stop)
             if stop.is_set():
                 return
-            if status == CONFIGURATION:
-                raise ConfigurationError("a worker process could not start; its reason stands above")
             was_healthy = loop.time() - born >= HEALTHY_AFTER_SECONDS
+            has_worked |= was_healthy
+            if status == CONFIGURATION and not has_worked:
+                raise ConfigurationError("a worker process could not start; its reason stands above")
             pause = RESTART_SECONDS_MIN if was_healthy else pause * 2
-            failed_starts = failed_starts + 1 if status == BROKEN and not was_healthy else 0
-            if failed_starts == FAILED_STARTS_MAX:
+            failed_starts = failed_starts + 1 if status == BROKEN else 0
+            if failed_starts == FAILED_STARTS_MAX and not has_worked:
                 raise ReelworkError(f"a worker broke {failed_starts} times at its start; its reason stands above")
             log.warning("reelwork.supervisor.restart", exit_status=status, hung=status == REPLACE_ME)
             with contextlib.suppress(TimeoutError):

@@ -165,7 +165,7 @@ class TestLoadAnalyzers:
 
     def test_an_absent_package_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Ocr, "packages", ("a_package_that_is_not_here",))
-        with pytest.raises(ConfigurationError, match=r"needs the package a_package_that_is_not_here; .*pip install"):
+        with pytest.raises(ConfigurationError, match=r"needs a_package_that_is_not_here; .*pip install"):
             load_analyzers("ocr")
 
     @pytest.mark.parametrize(

@@ -359,7 +359,6 @@ class TestNeedsAll:
         run.done("a")
         change = run.failed("b")
         assert (change.fell_short, change.completion, run.stage.is_open) == (True, None, True)
-        assert run.stage.watermark_at is None
         completion = run.done("b").completion
         assert completion is not None
         assert (completion.reason, completion.has_partial_completion) == ("all", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from reelwork.errors import UnreadableMedia
 from reelwork.media import FrameIndex, build_frame_index
-from tests.clips import SOUND_CLIPS, sound_only, without_frames, write_clip
+from tests.clips import SOUND_CLIPS, open_gop_clip, sound_only, without_frames, write_clip
 from tests.unit.media.conftest import Clips
 
 
@@ -141,3 +142,15 @@ class TestFromBytes:
     def test_refuses_a_malformed_blob(self, blob: bytes) -> None:
         with pytest.raises(UnreadableMedia, match="build it again"):
             FrameIndex.from_bytes(blob)
+
+
+class TestWhereDecodingCanStart:
+    @pytest.mark.parametrize("name", ["refresh.mp4", "refresh.mkv", "refresh.ts"])
+    def test_not_at_the_pictures_of_a_gradual_refresh(self, tmp_path: Path, name: str) -> None:
+        """FFmpeg calls them keyframes, and presents other pictures from some of them than a plain decode does."""
+        path = write_clip(tmp_path / name, frames=120, options={"x264-params": "intra-refresh=1:keyint=20"})
+        assert build_frame_index(path).keyframes.tolist() == [0]
+
+    @pytest.mark.parametrize("name", ["open.mp4", "open.mkv", "open.ts"])
+    def test_at_every_intra_picture_of_an_open_group(self, tmp_path: Path, name: str) -> None:
+        assert len(build_frame_index(open_gop_clip(tmp_path / name)).keyframes) >= 3

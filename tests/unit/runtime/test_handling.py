@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reelwork.broker import MemoryBroker
-from reelwork.errors import JobTransitionRefused, PermanentError
+from reelwork.broker.sql import SqlDelivery
+from reelwork.errors import JobTransitionRefused, PermanentError, StoreUnavailable
 from reelwork.ledger import JobMove, JobStatus, Work
 from reelwork.message import Message
 from reelwork.runtime import Context
@@ -555,8 +557,51 @@ def test_refusals_are_no_failures(tmp_path: Path) -> None:
     async def test() -> None:
         async with open_house(tmp_path, plain_service(handle)) as house:
             job_id = house.submit()
+            for status in (JobStatus.RUNNING, JobStatus.COMPLETED):
+                house.commit(Work(moves=[JobMove(job_id=job_id, allowed=frozenset(JobStatus), to=status)]))
             await house.run_dry()
             assert house.letters(job_id) == []
             assert not await house.broker.holds(job_id, [PLANS])
+
+    run(test())
+
+
+def test_a_move_that_its_job_cannot_make_yet_fails_it_in_the_end(tmp_path: Path) -> None:
+    """Swallowed, it would leave the job pending for ever."""
+
+    def handle(_event: Any, context: Context) -> None:
+        context.complete_job(output_path="results")
+
+    async def test() -> None:
+        async with open_house(tmp_path, plain_service(handle)) as house:
+            job_id = house.submit()
+            await house.run_dry()
+            assert house.job(job_id).status is JobStatus.FAILED
+            (letter,) = house.letters(job_id)
+            assert "is pending and cannot become completed" in letter.error
+
+    run(test())
+
+
+def test_a_hung_process_is_replaced_even_when_the_store_is_away(tmp_path: Path) -> None:
+    hang = threading.Event()
+
+    def handle(_event: Any, _context: Context) -> None:
+        hang.wait(20)
+
+    class Stalled(SqlDelivery):
+        async def extend(self) -> bool:
+            raise StoreUnavailable("the disk is stalled")
+
+    async def test() -> None:
+        async with open_house(tmp_path, plain_service(handle, timeout_seconds=0.05)) as house:
+            house.submit()
+            taken = await house.take_one(PLANS)
+            stalled = Stalled(**{field.name: getattr(taken, field.name) for field in fields(taken)})
+            try:
+                with pytest.raises(HandlerTimeout):
+                    await house.handle(stalled)
+            finally:
+                hang.set()
 
     run(test())

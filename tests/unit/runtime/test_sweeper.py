@@ -161,7 +161,58 @@ def test_a_job_brought_back_by_something_else_fails_again_for_want_of_assets(tmp
     run(test())
 
 
+def test_a_watermark_that_failed_a_job_fails_it_again_when_something_else_brings_it_back(tmp_path: Path) -> None:
+    async def test() -> None:
+        policy = CompletionPolicy(100, TTL_SECONDS, allow_partial=False)
+        async with open_house(tmp_path, stage_service(nothing, policy=policy)) as house:
+            job_id = house.start()
+            house.announce(job_id, 2)
+            house.send(job_id, "a")
+            await house.settle()
+            await sweep_after(house, TTL_SECONDS)
+            assert house.job(job_id).status is JobStatus.FAILED
+            other = NewDeadLetter(
+                job_id=job_id, queue=PLANS, topic="tiny.submitted", event_id="e", body="{}", error="lost", attempts=1
+            )
+            house.commit(Work(dead_letters=[other]))
+            house.replay(job_id)
+            assert house.job(job_id).status is JobStatus.RUNNING
+            await sweep_after(house, TTL_SECONDS)
+            assert house.job(job_id).status is JobStatus.FAILED
+
+    run(test())
+
+
 class TestOrphans:
+    def test_a_job_that_is_replayed_keeps_what_it_writes(self, tmp_path: Path) -> None:
+        houses: list[House] = []
+        failures = [PermanentError("torn")]
+
+        def work(_event: object, context: Any) -> dict[str, str]:
+            if failures:
+                raise failures.pop()
+            key = stage_output_key(context.job.job_id, STAGE, "a", context.attempt)
+            context.objects.put(key, b"bytes")
+            houses[0].sweeper()._remove_orphans()  # the sweep of another process, at the worst moment
+            return {"key": key}
+
+        async def test() -> None:
+            policy = CompletionPolicy(100, None, allow_partial=False)
+            async with open_house(tmp_path, stage_service(work, policy=policy)) as house:
+                houses.append(house)
+                job_id = house.start()
+                house.announce(job_id, 1)
+                house.send(job_id, "a")
+                await house.settle()
+                house.clock.advance(2 * ORPHAN_AGE_SECONDS)
+                house.replay(job_id)
+                await house.settle()
+                (asset,) = house.backends.ledger.assets(job_id, STAGE)
+                assert asset.result is not None
+                assert house.backends.objects.exists(asset.result["key"])
+
+        run(test())
+
     def test_named_objects_stay(self, tmp_path: Path) -> None:
         async def test() -> None:
             async with house_of(tmp_path) as house:
