@@ -21,8 +21,6 @@ from reelwork.media.frame_index import FrameIndex
 from reelwork.media.packet_reader import PacketReader, Packets
 from reelwork.media.source import VideoSource
 
-EARLIER_STARTS_MAX = 3
-
 
 class VideoDecoder:
     """A video that stays open from one range of frames to the next.
@@ -90,10 +88,9 @@ class _DamageError(Exception):
 def _decode_run(reader: PacketReader, index: FrameIndex, run: range) -> Iterator[tuple[int, VideoFrame]]:
     """Yield the frames of the run, past damage that touches none of them.
 
-    After damage a frame is tried alone, since the decoder loses whole pictures with a damaged one; then from earlier
-    keyframes, since some need several to build up a whole picture.
+    After damage a frame is tried alone, since the decoder loses whole pictures with a damaged one.
     """
-    keyframe, attempt, earlier_starts = index.keyframe_before(run[0]), run, 0
+    keyframe, attempt = index.keyframe_before(run[0]), run
     while run:
         try:
             for number, decoded in _decode_from(reader, index, keyframe, attempt):
@@ -102,13 +99,10 @@ def _decode_run(reader: PacketReader, index: FrameIndex, run: range) -> Iterator
             attempt = run
         except _DamageError as damage:
             behind = _next_keyframe(index, damage.frame_index)
-            is_at_start = damage.frame_index == index.keyframes[keyframe]
-            if run[0] >= behind and not earlier_starts:
+            if run[0] >= behind:
                 keyframe, attempt = index.keyframe_before(run[0]), run
             elif len(attempt) > 1:
                 attempt = run[:1]
-            elif is_at_start and keyframe > 0 and earlier_starts < EARLIER_STARTS_MAX:
-                keyframe, earlier_starts = keyframe - 1, earlier_starts + 1
             else:
                 lost = [number for number in run if number < max(behind, run[0] + 1)]
                 raise UndecodableFrames(f"{_named(lost)} cannot be decoded: {damage}") from damage
@@ -129,18 +123,12 @@ def _decode_from(
     """
     source, packets = reader.packets_from(keyframe)
     number = int(index.keyframes[keyframe])
-    may_begin_later = source.stream.codec_context.name == "h264"
     settled_by: dict[int, int] = {}
     waiting: deque[tuple[int, VideoFrame, int]] = deque()
     for frame in _decoded(source, packets, index, number, run[-1], settled_by):
         pts = frame.pts
         if pts is None or pts < index.pts.item(number):
             continue  # a leading picture of the keyframe: it belongs to the group before
-        if may_begin_later:
-            # After a seek to a gradual refresh the H.264 decoder holds frames back until the picture is whole again.
-            begins_at = int(np.searchsorted(index.pts, pts))
-            number = begins_at if begins_at <= run[0] else number
-            may_begin_later = False
         if number > run[-1]:
             number = int(np.searchsorted(index.pts, pts))  # only those that earlier frames refer to were decoded
         elif pts != index.pts.item(number):
