@@ -34,6 +34,7 @@ class Ended:
     @property
     def document(self) -> Any:
         """Its standard output, which must be one JSON document."""
+        assert self.stdout, self
         return json.loads(self.stdout)
 
 

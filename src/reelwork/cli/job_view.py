@@ -18,7 +18,7 @@ STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "bold ye
 def short_document(job: Document) -> dict[str, Any]:
     """What a script wants to know of a job; `error` and `missing_frames` are there when it has any."""
     document = {name: job[name] for name in ("job_id", "status", "progress")}
-    told = {"error": job["error_message"], "missing_frames": job["details"].get("missing_frames")}
+    told = {"error": job["error_message"], "missing_frames": job.get("details", {}).get("missing_frames")}
     return {**document, **{name: value for name, value in told.items() if value}}
 
 
@@ -44,7 +44,7 @@ def headline(job: Document) -> Text:
 
 def missing_views(job: Document) -> Iterator[Text]:
     """The frames that a completed job lacks, and why."""
-    for missing in job["details"].get("missing_frames", ()):
+    for missing in job.get("details", {}).get("missing_frames", ()):
         yield Text(missing_view(missing), style="yellow")
 
 
