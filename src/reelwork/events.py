@@ -5,6 +5,7 @@ The body of a message is the event as flat JSON, exactly its contract; its id, t
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -66,15 +67,15 @@ class Announcement(IdentifiedEvent):
     """Tells a stage how many assets it will get; zero is normal."""
 
     @property
-    def expected(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def expected(self) -> int: ...
 
 
 class AssetEvent(IdentifiedEvent):
     """Carries one or more assets of a stage."""
 
-    def assets(self) -> Sequence[Asset]:
-        raise NotImplementedError
+    @abstractmethod
+    def assets(self) -> Sequence[Asset]: ...
 
 
 class StageCompleted(IdentifiedEvent):

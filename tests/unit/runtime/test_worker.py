@@ -171,16 +171,20 @@ class TestSuspects:
 
     @pytest.mark.parametrize("in_memory", [True, False])
     def test_are_worked_on_one_at_a_time(self, tmp_path: Path, in_memory: bool) -> None:
-        at_once, most = 0, 0
+        at_once, most, worked = 0, 0, 0
         names = [str(number) for number in range(6)]
+        all_worked = asyncio.Event()
 
         async def work(_event: ItemsReady, _context: Context) -> None:
-            nonlocal at_once, most
+            nonlocal at_once, most, worked
             at_once += 1
             most = max(most, at_once)
             for _ in range(20):
                 await asyncio.sleep(0)
             at_once -= 1
+            worked += 1
+            if worked == len(names):
+                all_worked.set()
 
         async def test() -> None:
             async with open_house(tmp_path, stage_service(work, prefetch=6), in_memory=in_memory) as house:
@@ -190,10 +194,8 @@ class TestSuspects:
                     house.send(job_id, name)
                 for delivery in await house.take(ITEMS, limit=6):
                     await house.crash(delivery)
-                async with running(worker_of(house)) as task:
-                    while not house.backends.ledger.stage_status(job_id) or house.stage(job_id).completion is None:
-                        assert not task.done()
-                        await asyncio.sleep(0.005)
+                async with running(worker_of(house)):
+                    await all_worked.wait()
                 assert most == 1
                 assert house.stage(job_id).done == len(names)
 
