@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_READY := .venv-bench/.ready
 
 .PHONY: help demo test check bench smoke clean contracts lock setup
 
@@ -38,17 +39,26 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
 	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)
 
-bench: $(READY)  ## measure the ledger and the analyze job
+bench: $(READY) $(BENCH_READY)  ## measure the ledger, fan-in beside Celery, Dramatiq and Huey, and the analyze job
 	@$(BIN)/python benchmarks/ledger.py
+	@$(BIN)/python benchmarks/fan_in.py
 	@$(BIN)/python benchmarks/analyze.py
+
+$(BENCH_READY): benchmarks/contenders/requirements.txt
+	@echo "Setting up .venv-bench with Celery, Dramatiq, Huey and Valkey"
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 contracts: $(READY)  ## write contracts/ and .env.example anew from the code
 	@$(BIN)/python scripts/contracts.py
 	@$(BIN)/python scripts/env_example.py
 
-lock: $(READY)  ## compile requirements.txt anew from pyproject.toml
+lock: $(READY)  ## compile requirements.txt anew from pyproject.toml, and that of the benchmark
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		benchmarks/contenders/requirements.in --output-file benchmarks/contenders/requirements.txt
 
 clean:  ## remove everything that make has made
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist demo-output
+	@rm -rf .venv .venv-bench .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist demo-output
