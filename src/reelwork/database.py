@@ -52,6 +52,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._mutex = threading.Lock()
+        self._is_durable = True  # as every connection is opened
         with contextlib.ExitStack() as opened:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,13 +80,17 @@ class Database:
         return connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, is_durable: bool = True) -> Iterator[sqlite3.Connection]:
         """One write transaction: committed at the end of the block, rolled back when it raises.
 
+        With `is_durable` it has survived a power cut when the block ends. Without, a power cut may take back this
+        transaction, as if it had never been: for leases, which mean nothing to a machine that has been off. A process
+        that dies takes nothing back either way.
         Raises StoreUnavailable when the disk is full or the file cannot be written.
         """
         with self._mutex, self._locked():
             try:
+                self._sync(is_durable=is_durable)
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection
@@ -97,17 +102,27 @@ class Database:
             except sqlite3.OperationalError as error:
                 raise StoreUnavailable(f"the database {self.path} cannot be written: {error}") from error
 
+    def _sync(self, *, is_durable: bool) -> None:
+        """`NORMAL` leaves it to the next `FULL` commit of whatever process to bring the log to the disk."""
+        if is_durable is not self._is_durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+            self._is_durable = is_durable
+
     def read(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """The first row of a query that must be cheap; readers never wait for writers."""
+        rows = self.rows(query, parameters)
+        return rows[0] if rows else None
+
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query that must be cheap; readers never wait for writers."""
         connection = getattr(self._readers, "connection", None)
         if connection is None:
             connection = self._readers.connection = self._connect()
             self._opened.append(connection)
         try:
-            row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
+            return connection.execute(query, parameters).fetchall()
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"the database {self.path} cannot be read: {error}") from error
-        return row
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

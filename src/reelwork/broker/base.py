@@ -90,6 +90,16 @@ class Broker(ABC):
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         """Up to `limit` deliveries, first attempts in order; an empty list when none came within `wait_seconds`."""
 
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Renews the leases that still stand."""
+        for delivery in deliveries:
+            await delivery.extend()
+
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        """None of them was started; hands them out again at once."""
+        for delivery in deliveries:
+            await delivery.release()
+
     @abstractmethod
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         """Whether any of the queues still holds a message of the job, waiting or in somebody's hands."""

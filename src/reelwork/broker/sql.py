@@ -117,7 +117,7 @@ class SqlBroker(Broker):
         now_ms = self._now_ms()
         self._claims += 1
         lease = f"{self._owner}:{self._claims}"
-        with self._database.write() as connection:
+        with self._database.write(is_durable=False) as connection:
             rows = connection.execute(
                 statement("claim"), (now_ms + self._lease_ms, lease, queue, now_ms, limit)
             ).fetchall()
@@ -153,21 +153,22 @@ class SqlBroker(Broker):
         self._database.doorbell.ring()
         return released
 
-    async def settle(self, name: str, receipt: Receipt, visible_at: int | None) -> bool:
-        """Runs one of the statements that end or extend a lease; False when the lease was lost."""
-        return await self._run(self._settle, name, receipt, visible_at)
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        await self.settle("extend", deliveries, self.lease_seconds)
 
-    def _settle(self, name: str, receipt: Receipt, visible_at: int | None) -> bool:
-        parameters = receipt if visible_at is None else (visible_at, *receipt)
-        with self._database.write() as connection:
-            changed = connection.execute(statement(name), parameters).rowcount
-        return changed == 1
-
-    def visible_after(self, seconds: float) -> int:
-        return self._now_ms() + round(seconds * 1000)
-
-    def ring(self) -> None:
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        await self.settle("release", deliveries, 0)
         self._database.doorbell.ring()
+
+    async def settle(self, name: str, deliveries: Sequence[Delivery], after_seconds: float) -> int:
+        """Runs one of the statements that end or extend leases; returns how many of them still stood."""
+        receipts = [delivery.receipt for delivery in deliveries if isinstance(delivery.receipt, Receipt)]
+        visible_at = self._now_ms() + round(after_seconds * 1000)
+        return await self._run(self._settle, name, [(visible_at, *receipt) for receipt in receipts])
+
+    def _settle(self, name: str, parameters: Sequence[tuple[object, ...]]) -> int:
+        with self._database.write(is_durable=False) as connection:
+            return connection.executemany(statement(name), parameters).rowcount
 
     @property
     def lease_seconds(self) -> float:
@@ -193,14 +194,13 @@ class SqlDelivery(Delivery):
         """Nothing to do: the receipt went with the work."""
 
     async def retry(self, after_seconds: float) -> None:
-        await self.broker.settle("retry", self.receipt, self.broker.visible_after(after_seconds))
+        await self.broker.settle("retry", [self], after_seconds)
 
     async def release(self) -> None:
-        await self.broker.settle("release", self.receipt, self.broker.visible_after(0))
-        self.broker.ring()
+        await self.broker.release([self])
 
     async def extend(self) -> bool:
-        return await self.broker.settle("extend", self.receipt, self.broker.visible_after(self.broker.lease_seconds))
+        return await self.broker.settle("extend", [self], self.broker.lease_seconds) == 1
 
 
 class _Bell:

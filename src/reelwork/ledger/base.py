@@ -133,6 +133,10 @@ class Ledger(ABC):
         """Raises JobNotFound."""
 
     @abstractmethod
+    def find_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Those of these jobs that there are, by id."""
+
+    @abstractmethod
     def jobs(
         self,
         *,

@@ -134,7 +134,7 @@ def _load(group: _Group, works: Sequence[Work]) -> None:
     job_ids |= {update.job_id for update in updates if any(outcome.events for outcome in update.outcomes)}
     if job_ids:
         group.jobs = group.transaction.load_jobs(sorted(job_ids))
-    pairs = sorted({work.inbox for work in works if work.inbox is not None})
+    pairs = sorted({pair for work in works for pair in work.consumed} | {work.inbox for work in works if work.inbox})
     if pairs:
         group.consumed = group.transaction.consumed(pairs)
 
@@ -160,9 +160,10 @@ def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
         if not _is_cancelled(group, event.job_id) or event.topic == "job.cancelled":
             group.events.append(_outgoing(event))
     group.letters.extend(work.dead_letters)
-    if work.inbox is not None:
-        group.consumed.add(work.inbox)
-        group.inbox.append(work.inbox)
+    for pair in work.consumed if work.inbox is None else (work.inbox, *work.consumed):
+        if pair not in group.consumed:
+            group.consumed.add(pair)
+            group.inbox.append(pair)
     group.receipts.extend(work.receipts)
     return completions
 

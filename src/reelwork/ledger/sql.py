@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, or_, select, tuple_, union_all
+from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, or_, select, tuple_
 from sqlalchemy.exc import OperationalError
 
 from reelwork.database import Database
@@ -30,7 +30,7 @@ from reelwork.ledger.records import (
     OutboxRow,
     StageStatus,
 )
-from reelwork.ledger.sqlite import SqliteTransaction
+from reelwork.ledger.sqlite import SqliteTransaction, statement
 
 ASSET_PAGE_SIZE = 1_000
 
@@ -54,10 +54,14 @@ class SqlLedger(Ledger):
         self._courier = courier
 
     def job(self, job_id: str) -> Job:
-        rows = self._rows(select(schema.jobs).where(schema.jobs.c.job_id == job_id))
-        if not rows:
+        found = self.find_jobs([job_id])
+        if not found:
             raise JobNotFound(f"no job has the id {job_id}")
-        return _job(rows[0])
+        return found[job_id]
+
+    def find_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        jobs = (_found_job(row) for row in self.database.rows(statement("find_jobs"), (json.dumps(job_ids),)))
+        return {job.job_id: job for job in jobs}
 
     def jobs(
         self,
@@ -88,17 +92,8 @@ class SqlLedger(Ledger):
         return [_stage(row) for row in self._rows(query)]
 
     def known_assets(self, job_id: str, stage: str, asset_ids: Sequence[str]) -> Mapping[str, Known]:
-        table = schema.assets
-        known: dict[str, Known] = {}
-        for first in range(0, len(asset_ids), ASSET_PAGE_SIZE):
-            query = select(table.c.asset_id, table.c.state, table.c.attempts, table.c.late).where(
-                table.c.job_id == job_id,
-                table.c.stage == stage,
-                table.c.asset_id.in_(asset_ids[first : first + ASSET_PAGE_SIZE]),
-            )
-            for row in self._rows(query):
-                known[row.asset_id] = Known(AssetState(row.state), row.attempts, row.late)
-        return known
+        rows = self.database.rows(statement("known_assets"), (job_id, stage, json.dumps(asset_ids)))
+        return {asset_id: Known(AssetState(state), attempts, bool(late)) for asset_id, state, attempts, late in rows}
 
     def assets(
         self, job_id: str, stage: str, *, states: Sequence[AssetState] = (), include_late: bool = True
@@ -163,15 +158,9 @@ class SqlLedger(Ledger):
         return [_outbox(row) for row in self._rows(query)]
 
     def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        inbox, letters = schema.inbox.c, schema.dead_letters.c
-        times = union_all(
-            select(inbox.event_id, inbox.queue, inbox.consumed_at.label("at")).where(inbox.event_id.in_(event_ids)),
-            select(letters.event_id, letters.queue, letters.created_at).where(letters.event_id.in_(event_ids)),
-        )
         queues: dict[str, dict[str, int]] = {event_id: {} for event_id in event_ids}
-        with self._reading() as connection:
-            for event_id, queue, at_ms in connection.execute(times):
-                queues[event_id][queue] = max(at_ms, queues[event_id].get(queue, at_ms))
+        for event_id, queue, at_ms in self.database.rows(statement("consumers"), (json.dumps(event_ids),)):
+            queues[event_id][queue] = max(at_ms, queues[event_id].get(queue, at_ms))
         return queues
 
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
@@ -244,6 +233,24 @@ def _open_stages() -> Select[Any]:
 
 def _outbox_query() -> Select[Any]:
     return select(schema.outbox).order_by(schema.outbox.c.sequence)
+
+
+def _found_job(row: tuple[Any, ...]) -> Job:
+    (job_id, status, created_at, updated_at, input_path, output_path, error_message, *rest) = row
+    pipeline, phase, parameters, idempotency_key = rest
+    return Job(
+        job_id=job_id,
+        status=JobStatus(status),
+        created_at=created_at,
+        updated_at=updated_at,
+        input_path=input_path,
+        output_path=output_path,
+        error_message=error_message,
+        pipeline=pipeline,
+        phase=phase,
+        parameters=json.loads(parameters),
+        idempotency_key=idempotency_key,
+    )
 
 
 def _job(row: Row[Any]) -> Job:

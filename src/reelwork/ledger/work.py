@@ -119,6 +119,8 @@ class NewDeadLetter:
 class Work:
     """One step, all or nothing. `receipts` acknowledge deliveries of a broker that lives in the ledger's database.
 
+    inbox: what this work consumes; a work that consumes it once more is dropped whole. consumed: what it consumes
+    besides, where doing so twice does no harm, as with assets that are known by their ids.
     at_ms: when it happened, epoch ms; default is the ledger's clock at the commit.
     """
 
@@ -127,6 +129,7 @@ class Work:
     stages: Sequence[StageUpdate] = ()
     events: Sequence[Publishable] = ()
     inbox: Inbox | None = None
+    consumed: Sequence[Inbox] = ()
     dead_letters: Sequence[NewDeadLetter] = ()
     replay: int | None = None
     receipts: Sequence[object] = ()
