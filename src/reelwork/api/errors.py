@@ -23,10 +23,12 @@ from reelwork.errors import (
     UnsupportedMedia,
     UploadTooLarge,
 )
+from reelwork.runtime.dead_letters import DeadLetterNotFound
 
 STATUS_BY_KIND: Final[tuple[tuple[type[ReelworkError], int], ...]] = (
     (JobNotFound, 404),
     (ObjectNotFound, 404),
+    (DeadLetterNotFound, 404),
     (UploadTooLarge, 413),
     (StoreUnavailable, 503),
     (UnsupportedMedia, 415),

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from reelwork.api.slots import Slots
 from reelwork.runtime.backends import Backends
+from reelwork.runtime.dead_letters import DeadLetters
 from reelwork.runtime.jobs import Jobs
 
 UPLOADS_MAX: Final = 16
@@ -20,6 +21,7 @@ class State:
     def __init__(self, backends: Backends) -> None:
         self.backends = backends
         self.jobs = Jobs(backends.ledger, backends.catalogue)
+        self.dead_letters = DeadLetters(backends.ledger)
         self.uploads = Slots("uploads", slots_max=UPLOADS_MAX)
         self.event_streams = Slots("event streams", slots_max=EVENT_STREAMS_MAX)
         self.event_streams_end = False

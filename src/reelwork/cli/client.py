@@ -78,8 +78,17 @@ class Client:
         """Raises JobNotFound while there are none."""
         return self._ask("GET", f"/video/results/{quote(job_id, safe='')}")
 
-    def dead_letters(self, job_id: str | None) -> dict[str, Any]:
-        return self._ask("GET", "/dead-letters", params={"job_id": job_id} if job_id else {})
+    def dead_letters(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """One page; `filters` as the API names them, without those that are None."""
+        return self._ask("GET", "/dead-letters", params=_given(filters))
+
+    def dead_letter(self, dead_letter_id: int) -> dict[str, Any]:
+        """Raises JobNotFound where there is none."""
+        return self._ask("GET", f"/dead-letters/{dead_letter_id}")
+
+    def replay_batch(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Replays one batch of the letters that fit; says with `next` where another begins."""
+        return self._ask("POST", "/dead-letters/replay", json=_given(order))
 
     def replay(self, dead_letter_id: int) -> dict[str, Any]:
         """Raises Refused for one that has been replayed already."""
@@ -98,6 +107,10 @@ class Client:
                 f"no answer from {address}: {str(error) or type(error).__name__}; is `reelwork serve` running there?"
             ) from error
         return _checked(response)
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _job_path(job_id: str) -> str:

@@ -69,9 +69,19 @@ def stages_table(stages: Sequence[Document]) -> Table:
 
 
 def dead_letters_table(letters: Sequence[Document]) -> Table:
-    table = plain_table("Dead letters", "#", "job", "queue", "attempts", "replayed", "error")
+    table = plain_table("Dead letters", "#", "job", "queue", "stage", "attempts", "replayed", "error")
     for letter in letters:
-        replayed = letter["replayed_at"] or "no"
-        cells = (letter["job_id"], letter["queue"], str(letter["attempts"]), replayed, letter["error"])
-        table.add_row(str(letter["dead_letter_id"]), *cells)
+        cells = (letter["queue"], letter["stage"] or "-", str(letter["attempts"]), letter["replayed_at"] or "no")
+        table.add_row(str(letter["dead_letter_id"]), letter["job_id"], *cells, letter["error"])
     return table
+
+
+def dead_letter_view(letter: Document) -> Iterator[RenderableType]:
+    """All of one, its error and its message whole."""
+    yield f"dead letter {letter['dead_letter_id']} of job {letter['job_id']}"
+    yield Text(letter["error"], style="red")
+    yield f"  queue {letter['queue']}, stage {letter['stage'] or '-'}, topic {letter['topic']}"
+    yield f"  event {letter['event_id']}"
+    yield f"  failed {letter['created_at']} after {letter['attempts']} attempts"
+    yield f"  replayed {letter['replayed_at'] or 'no'}"
+    yield letter["body"]

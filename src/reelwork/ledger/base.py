@@ -172,8 +172,25 @@ class Ledger(ABC):
     def conflicts(self, job_id: str) -> list[AnnouncementConflict]: ...
 
     @abstractmethod
-    def dead_letters(self, job_id: str | None = None, *, limit: int = PAGE_SIZE) -> list[DeadLetter]:
-        """Newest first."""
+    def dead_letters(
+        self,
+        job_id: str | None = None,
+        *,
+        stage: str | None = None,
+        queue: str | None = None,
+        error: str | None = None,
+        replayed: bool | None = None,
+        before: int | None = None,
+        limit: int = PAGE_SIZE,
+    ) -> list[DeadLetter]:
+        """Newest first, those that fit all that is given.
+
+        error: a part of its error, taken literally; ASCII letters in either case. before: the number that the previous
+        page ended with.
+        """
+
+    @abstractmethod
+    def dead_letter(self, dead_letter_id: int) -> DeadLetter | None: ...
 
     @abstractmethod
     def outbox(self, job_id: str) -> list[OutboxRow]:

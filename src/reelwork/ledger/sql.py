@@ -124,12 +124,33 @@ class SqlLedger(Ledger):
             for row in rows
         ]
 
-    def dead_letters(self, job_id: str | None = None, *, limit: int = PAGE_SIZE) -> list[DeadLetter]:
+    def dead_letters(
+        self,
+        job_id: str | None = None,
+        *,
+        stage: str | None = None,
+        queue: str | None = None,
+        error: str | None = None,
+        replayed: bool | None = None,
+        before: int | None = None,
+        limit: int = PAGE_SIZE,
+    ) -> list[DeadLetter]:
         table = schema.dead_letters
         query = select(table).order_by(table.c.dead_letter_id.desc()).limit(limit)
-        if job_id is not None:
-            query = query.where(table.c.job_id == job_id)
+        for column, value in ((table.c.job_id, job_id), (table.c.stage, stage), (table.c.queue, queue)):
+            if value is not None:
+                query = query.where(column == value)
+        if error is not None:
+            query = query.where(table.c.error.icontains(error, autoescape=True))
+        if replayed is not None:
+            query = query.where(table.c.replayed_at.is_not(None) if replayed else table.c.replayed_at.is_(None))
+        if before is not None:
+            query = query.where(table.c.dead_letter_id < before)
         return [DeadLetter(**row._mapping) for row in self._rows(query)]
+
+    def dead_letter(self, dead_letter_id: int) -> DeadLetter | None:
+        rows = self._rows(select(schema.dead_letters).where(schema.dead_letters.c.dead_letter_id == dead_letter_id))
+        return DeadLetter(**rows[0]._mapping) if rows else None
 
     def outbox(self, job_id: str) -> list[OutboxRow]:
         table = schema.outbox

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -351,6 +353,45 @@ class TestDeadLetters:
             5,
             None,
         )
+
+    def test_those_that_fit_all_that_is_asked(self, ledger: Ledger) -> None:
+        """An error is matched literally, so a per cent sign is no wildcard; ASCII letters in either case."""
+        letters = [
+            replace(dead_letter("a"), stage="frames", error="Timeout after 5 s"),
+            replace(dead_letter("b"), stage="frames", error="100% lost"),
+            replace(dead_letter("c", job_id="other"), queue="q.other", error="100 files lost"),
+            replace(dead_letter("d"), error="snake_case"),
+            replace(dead_letter("e"), error="snake case"),
+        ]
+        ledger.commit(Work(dead_letters=letters))
+        ledger.commit(Work(replay=ledger.dead_letters()[-1].dead_letter_id))
+
+        def found(**filters: Any) -> list[str]:
+            return [letter.event_id.removeprefix("event-") for letter in ledger.dead_letters(**filters)]
+
+        assert found(stage="frames") == ["b", "a"]
+        assert found(queue="q.other") == ["c"]
+        assert found(error="TIMEOUT") == ["a"]
+        assert found(error="0% L") == ["b"]
+        assert found(error="e_c") == ["d"]
+        assert found(error="\\") == []
+        assert found(job_id="job", error="lost") == ["b"]
+        assert found(replayed=True) == ["a"]
+        assert found(replayed=False, stage="frames") == ["b"]
+
+    def test_page_by_page(self, ledger: Ledger) -> None:
+        ledger.commit(Work(dead_letters=[dead_letter(name) for name in "abcde"]))
+        pages, before = [], None
+        while page := ledger.dead_letters(before=before, limit=2):
+            pages.append([letter.event_id.removeprefix("event-") for letter in page])
+            before = page[-1].dead_letter_id
+        assert pages == [["e", "d"], ["c", "b"], ["a"]]
+
+    def test_one_by_its_number(self, ledger: Ledger) -> None:
+        ledger.commit(Work(dead_letters=[dead_letter("a"), dead_letter("b")]))
+        for letter in ledger.dead_letters():
+            assert ledger.dead_letter(letter.dead_letter_id) == letter
+        assert ledger.dead_letter(99) is None
 
     def test_with_the_failure_of_its_asset_in_one_work(self, ledger: Ledger) -> None:
         ledger.commit(announced("frames", 1))

@@ -17,7 +17,17 @@ from reelwork.api.app import create_app
 from reelwork.api.state import State
 from reelwork.errors import ModelMissing, UnknownAnalyzer
 from reelwork.events import VideoRangeReady, VideoRangesBatch, VideoRangesCompleted, VideoSubmitted
-from reelwork.ledger import AssetOutcome, CompletionPolicy, Job, JobMove, JobStatus, Ledger, StageUpdate, Work
+from reelwork.ledger import (
+    AssetOutcome,
+    CompletionPolicy,
+    Job,
+    JobMove,
+    JobStatus,
+    Ledger,
+    NewDeadLetter,
+    StageUpdate,
+    Work,
+)
 from reelwork.runtime.backends import Backends, open_backends
 from reelwork.runtime.declaration import Catalogue
 from reelwork.runtime.world import World
@@ -128,6 +138,19 @@ def parts(job_id: str, *, expected: int | None = None, outcomes: Sequence[AssetO
     policy = CompletionPolicy(threshold_percentage=100)
     topic = "video.ranges.completed"
     return StageUpdate(job_id=job_id, stage=PARTS, topic=topic, policy=policy, expected=expected, outcomes=outcomes)
+
+
+def dead_letter(job_id: str, **fields: Any) -> NewDeadLetter:
+    known: dict[str, Any] = {
+        "job_id": job_id,
+        "queue": "q.tiny.jobs",
+        "topic": "video.submitted",
+        "event_id": f"event-of-{job_id}",
+        "body": f'{{"job_id":"{job_id}"}}',
+        "error": "RuntimeError: out of luck",
+        "attempts": 5,
+    }
+    return NewDeadLetter(**{**known, **fields})
 
 
 ServerMaker = Callable[..., Any]

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from reelwork.ledger import AssetOutcome, AssetState, JobStatus, NewDeadLetter, Work
-from tests.unit.api.conftest import PARTS, Server, parts
-
-
-def dead_letter(job_id: str) -> NewDeadLetter:
-    return NewDeadLetter(
-        job_id=job_id,
-        queue="q.tiny.jobs",
-        topic="video.submitted",
-        event_id=f"event-of-{job_id}",
-        body=f'{{"job_id":"{job_id}"}}',
-        error="RuntimeError: out of luck",
-        attempts=5,
-    )
+from reelwork.ledger import AssetOutcome, AssetState, JobStatus, Work
+from tests.unit.api.conftest import PARTS, Server, dead_letter, parts
 
 
 class TestList:
@@ -146,46 +134,3 @@ class TestCancel:
 
     def test_of_nobody(self, server: Server) -> None:
         assert server.post("/jobs/nobody/cancel").status_code == 404
-
-
-class TestDeadLetters:
-    def test_are_listed_newest_first(self, server: Server, video: bytes) -> None:
-        job_ids = [server.submit(video) for _ in range(2)]
-        for job_id in job_ids:
-            server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
-
-        def listed(query: str = "") -> list[str]:
-            return [letter["job_id"] for letter in server.get(f"/dead-letters{query}").json()["dead_letters"]]
-
-        assert listed() == job_ids[::-1]
-        assert listed("?limit=1") == job_ids[1:]
-        assert listed(f"?job_id={job_ids[0]}") == job_ids[:1]
-        assert server.get("/dead-letters?job_id=nobody").status_code == 404
-
-    def test_a_replay_goes_to_its_queue_and_sets_the_job_running(self, server: Server, video: bytes) -> None:
-        job_id = server.submit(video)
-        server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
-        server.fail(job_id, "out of luck")
-        (letter,) = server.get("/dead-letters").json()["dead_letters"]
-        answer = server.post(f"/dead-letters/{letter['dead_letter_id']}/replay")
-        assert (answer.status_code, answer.json()) == (202, {"dead_letter_id": letter["dead_letter_id"]})
-        assert server.ledger.job(job_id).status is JobStatus.RUNNING
-        assert [row.queue for row in server.ledger.outbox(job_id) if row.is_replay] == ["q.tiny.jobs"]
-        (letter,) = server.get("/dead-letters").json()["dead_letters"]
-        assert letter["replayed_at"] is not None
-        again = server.post(f"/dead-letters/{letter['dead_letter_id']}/replay")
-        assert again.status_code == 409
-        assert "was replayed already" in again.json()["detail"]
-
-    def test_that_are_none(self, server: Server, video: bytes) -> None:
-        job_id = server.submit(video)
-        server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
-        numbers = ["0", "-1", "2", "9" * 30]
-        assert [server.post(f"/dead-letters/{n}/replay").status_code for n in numbers] == [404] * 4
-        assert server.post("/dead-letters/first/replay").status_code == 400
-
-    def test_of_a_cancelled_job_are_not_replayed(self, server: Server, video: bytes) -> None:
-        job_id = server.submit(video)
-        server.ledger.commit(Work(dead_letters=[dead_letter(job_id)]))
-        server.post(f"/jobs/{job_id}/cancel")
-        assert server.post("/dead-letters/1/replay").status_code == 409
