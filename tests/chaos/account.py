@@ -1,0 +1,154 @@
+"""What must hold when all is over, read from the rows, the results and the diary; and what the blows have cost."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import create_engine, text
+
+from reelwork.events import JobFailed
+from reelwork.ledger import AssetState, JobStatus, Ledger
+from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
+from tests.chaos import mosaic
+from tests.chaos.customer import Customer, Order
+from tests.chaos.diary import Call
+from tests.chaos.fleet import Blow
+
+Work = tuple[str, str, str]
+BLAMED: Final = re.compile(r"its worker died \d+ times")
+"""The one error that kills may cause: whoever is at hand at three deaths in a row cannot be told from their cause."""
+COMPLETIONS: Final = (mosaic.TilesCompleted.topic, mosaic.MarksCompleted.topic)
+ONE_EACH: Final = (*COMPLETIONS, mosaic.TilesBatch.topic, mosaic.MarksBatch.topic, mosaic.MosaicFinished.topic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """After the blows of one name. progress: seconds from each to the next asset or completion that anybody records.
+    work_in_hand: seconds from the death of a process to the record of all that it had begun, where it had begun any.
+    """
+
+    blows: int
+    progress: Sequence[float]
+    work_in_hand: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    jobs: int
+    assets: int
+    completions: int
+    kills: int
+    other_blows: int
+    handled_twice: int
+    completions_delivered_twice: int
+    requests_repeated: int
+    jobs_replayed: int
+    recovery: Mapping[str, Recovery]
+
+
+def check_job(ledger: Ledger, job_id: str, order: Order, *, was_replayed: bool) -> None:
+    """One completion a stage, one effect at each consumer, every asset counted once."""
+    job = ledger.job(job_id)
+    assert job.status is JobStatus.COMPLETED, job
+    assert job.idempotency_key == order.key
+    topics = Counter(row.topic for row in ledger.outbox(job_id) if not row.is_replay)
+    if was_replayed:
+        assert topics.pop(JobFailed.topic) >= 1
+    assert topics == events_of(order, expected_ranges=_announced(ledger, job_id)), topics
+    for stage in ledger.stage_status(job_id):
+        states = Counter(asset.state for asset in ledger.assets(job_id, stage.stage))
+        assert states == {AssetState.DONE: stage.expected}, (stage, states)
+        assert (stage.done, stage.failed, stage.late) == (stage.expected, 0, 0), stage
+        assert stage.completion is not None
+        assert (stage.completion.total_assets, stage.completion.processed_assets) == (stage.expected, stage.expected)
+    assert ledger.conflicts(job_id) == []
+
+
+def events_of(order: Order, *, expected_ranges: int) -> Mapping[str, int]:
+    """What a job to which nothing happened publishes, and how often."""
+    if order.tiles is None:
+        once = ("video.submitted", "video.ranges.batch", "video.ranges.completed", "job.completed")
+        return {**dict.fromkeys(once, 1), "video.range.ready": expected_ranges}
+    names = mosaic.tile_names(order.tiles)
+    return {
+        "mosaic.submitted": 1,
+        **dict.fromkeys(ONE_EACH, 1),
+        mosaic.TilesReady.topic: len(list(mosaic.tile_messages(order.tiles))),
+        mosaic.MarksReady.topic: sum(len(mosaic.mark_messages(name)) for name in names),
+        "job.completed": 1,
+    }
+
+
+def _announced(ledger: Ledger, job_id: str) -> int:
+    return sum(stage.expected or 0 for stage in ledger.stage_status(job_id) if stage.stage == RANGES_STAGE)
+
+
+def waiting_messages(url: str) -> int:
+    """Messages that lie in a queue still, or in somebody's hands."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return int(connection.execute(text("SELECT count(*) FROM messages")).scalar_one())
+    finally:
+        engine.dispose()
+
+
+def figures(
+    ledger: Ledger, customer: Customer, blows: Sequence[Blow], calls: Sequence[Call], *, replayed: frozenset[str]
+) -> Figures:
+    """replayed: the jobs that a replay had to bring back; what they had in hand does not tell of the blows."""
+    recorded = recorded_at(ledger, customer.jobs)
+    times = Counter(call.work for call in calls)
+    twice = {work: times - 1 for work, times in times.items()}
+    return Figures(
+        jobs=len(customer.jobs),
+        assets=sum(bool(asset) for _, _, asset in recorded),
+        completions=sum(not asset for _, _, asset in recorded),
+        kills=sum(bool(blow.pids) for blow in blows),
+        other_blows=sum(not blow.pids for blow in blows),
+        handled_twice=sum(twice.values()),
+        completions_delivered_twice=sum(more for (_, what, _), more in twice.items() if what in COMPLETIONS),
+        requests_repeated=customer.repeated,
+        jobs_replayed=len(replayed),
+        recovery={
+            name: _recovery([blow for blow in blows if blow.name == name], calls, recorded, replayed)
+            for name in sorted({blow.name for blow in blows})
+        },
+    )
+
+
+def _recovery(
+    blows: Sequence[Blow], calls: Sequence[Call], recorded: Mapping[Work, int], replayed: frozenset[str]
+) -> Recovery:
+    news = sorted(recorded.values())
+    progress = [(news[place] - blow.at) / 1000 for blow in blows if (place := bisect(news, blow.at)) < len(news)]
+    lost = [ms / 1000 for blow in blows if (ms := work_in_hand(blow, calls, recorded, replayed)) is not None]
+    return Recovery(blows=len(blows), progress=progress, work_in_hand=lost)
+
+
+def recorded_at(ledger: Ledger, job_ids: Mapping[str, Order]) -> dict[Work, int]:
+    """Epoch ms of every asset, and of every completion (with no asset), by job, stage and asset."""
+    times: dict[Work, int] = {}
+    for job_id in job_ids:
+        for stage in ledger.stage_status(job_id):
+            assert stage.completed_at is not None
+            times[job_id, stage.stage, ""] = stage.completed_at
+            for asset in ledger.assets(job_id, stage.stage):
+                times[job_id, stage.stage, asset.asset_id] = asset.recorded_at
+    return times
+
+
+def work_in_hand(
+    blow: Blow, calls: Sequence[Call], recorded: Mapping[Work, int], replayed: frozenset[str]
+) -> int | None:
+    """Milliseconds until all was recorded that the dead had begun and not recorded; None where there was nothing."""
+    begun = {
+        call.work for call in calls if call.pid in blow.pids and call.at <= blow.at and call.job_id not in replayed
+    }
+    lost = [recorded[work] for work in begun if recorded.get(work, 0) > blow.at]
+    return max(lost) - blow.at if lost else None

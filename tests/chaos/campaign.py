@@ -1,0 +1,93 @@
+"""One run of chaos: jobs keep coming, a killer deals its blows, then everything must end as if nothing had happened."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from reelwork.ledger import JobStatus, Ledger, open_ledger
+from tests.chaos.account import BLAMED, Figures, check_job, figures, waiting_messages
+from tests.chaos.customer import Clips, Customer
+from tests.chaos.diary import Diary
+from tests.chaos.fleet import Fleet, fleet
+from tests.chaos.killer import Killer
+from tests.chaos.stores import STORES, Store
+from tests.e2e.commands import reelwork
+
+CALM_SECONDS_MAX: Final = 120.0
+REPLAYS_MAX: Final = 3
+
+
+def run(folder: Path, *, store: str, kills: int, seed: int) -> Figures:
+    """Raises AssertionError where anything was lost, doubled or left behind."""
+    clips = Clips(folder)
+    diary = Diary(folder / "diary")
+    with STORES[store](folder) as opened, fleet(folder, opened.settings) as running:
+        customer = Customer(running.url, clips)
+        running.poison.touch()
+        customer.open()
+        killer = Killer(running, opened, diary, Random(seed))
+        killer.deal(kills)
+        customer.close()
+        customer.wait_until_over(seconds_max=CALM_SECONDS_MAX)
+        running.poison.unlink()
+        replayed = replay_what_was_blamed(customer)
+        for job_id, order in customer.jobs.items():
+            assert customer.results(job_id) == clips.expected(order), job_id
+        assert running.stop() == [0, 0], running.log()
+        assert running.left_over() == []
+        with reopened(opened) as ledger:
+            check(ledger, opened, customer, replayed)
+            check_doctor(running, opened)
+            return figures(ledger, customer, killer.blows, diary.calls(), replayed=replayed)
+
+
+def replay_what_was_blamed(customer: Customer) -> frozenset[str]:
+    """The jobs that failed, which a replay of their dead letters has completed.
+
+    No kill may fail a job, but for one that hits the same work three times in a row: that cannot be told from work that
+    kills. The poisoned job, which does kill, is one of them.
+    """
+    replayed = set[str]()
+    for _ in range(REPLAYS_MAX):
+        letters = [
+            letter
+            for letter in customer.get("/dead-letters", limit=1000)["dead_letters"]
+            if letter["replayed_at"] is None
+        ]
+        if not letters:
+            break
+        for letter in letters:
+            assert BLAMED.search(letter["error"]), letter
+            customer.post(f"/dead-letters/{letter['dead_letter_id']}/replay")
+            replayed.add(letter["job_id"])
+        customer.wait_until_over(seconds_max=CALM_SECONDS_MAX)
+    return frozenset(replayed)
+
+
+@contextlib.contextmanager
+def reopened(store: Store) -> Iterator[Ledger]:
+    ledger = open_ledger(store.url)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def check(ledger: Ledger, store: Store, customer: Customer, replayed: frozenset[str]) -> None:
+    known = {job.job_id for status in JobStatus for job in ledger.jobs(statuses=[status], limit=100_000)}
+    assert known == set(customer.jobs), "a submit that was repeated has made a second job, or none"
+    poisoned = {job_id for job_id, order in customer.jobs.items() if order.poisoned}
+    assert poisoned <= replayed, "the job whose tile kills its worker must fail, and be brought back by a replay"
+    for job_id, order in customer.jobs.items():
+        check_job(ledger, job_id, order, was_replayed=job_id in replayed)
+    assert waiting_messages(store.url) == 0
+
+
+def check_doctor(running: Fleet, store: Store) -> None:
+    ended = reelwork("doctor", "--data", running.folder / "data", "--json", environment=store.settings)
+    assert ended.status == 0, json.dumps(ended.document, indent=2)

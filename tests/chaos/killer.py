@@ -1,0 +1,176 @@
+"""Deals blows to a fleet, each at a random moment of its work; one seed deals the same blows in the same order.
+
+It hits only what the fleet itself has started, and it waits for work to be done, never for time to pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Final
+
+import psutil
+
+from tests.chaos.diary import Diary
+from tests.chaos.fleet import LEASE_SECONDS, Blow, Fleet, now_ms
+from tests.chaos.stores import Store
+
+CALLS_BETWEEN_MAX: Final = 60
+CALLS_SECONDS_MAX: Final = 20.0
+SIGNAL_SECONDS: Final = 0.001
+MOMENT_SECONDS_MAX: Final = 0.03
+BIRTH_SECONDS_MAX: Final = 2.0
+CATCHES_MAX: Final = 20_000
+STALL_SECONDS_MAX: Final = 2 * LEASE_SECONDS
+STALLED_COMMIT_CALLS: Final = 5
+STALLED_COMMIT_SECONDS: Final = 1.0
+
+
+class Killer:
+    """`blows` holds what it has dealt."""
+
+    def __init__(self, fleet: Fleet, store: Store, diary: Diary, dice: Random) -> None:
+        self._fleet = fleet
+        self._store = store
+        self._diary = diary
+        self._dice = dice
+        self.blows: list[Blow] = []
+
+    @property
+    def kills(self) -> int:
+        """Blows that killed; a whole machine counts as one."""
+        return sum(bool(blow.pids) for blow in self.blows)
+
+    def deal(self, kills: int) -> None:
+        for name in self._deck():
+            if self.kills >= kills:
+                return
+            self._diary.wait_for_calls(self._dice.randint(1, CALLS_BETWEEN_MAX), seconds_max=CALLS_SECONDS_MAX)
+            time.sleep(self._dice.uniform(0, MOMENT_SECONDS_MAX))  # so that it can hit any step of the work
+            blows = self._all[name]()
+            self._fleet.replace_parents(blows)
+            self.blows += blows
+
+    def _deck(self) -> Iterator[str]:
+        """Everything once, then workers more often than the rest."""
+        every = [*self._all]
+        first = self._dice.sample(every, len(every))
+        weights = [5 if name == "worker" else 1 for name in every]
+        return itertools.chain(first, (self._dice.choices(every, weights)[0] for _ in itertools.count()))
+
+    @property
+    def _all(self) -> Mapping[str, Callable[[], list[Blow]]]:
+        blows = {
+            "worker": self._kill_worker,
+            "server": self._kill_server,
+            "parent of workers": self._kill_beside,
+            "whole machine": self._kill_machine,
+            "server at its start": self._kill_newborn,
+            "stalled worker": self._stall,
+        }
+        if self._store.writer is not None:
+            blows |= {"commit": self._kill_writer, "stalled commit": self._stall_writer}
+        return blows | {name: self._on_database(name) for name in self._store.blows}
+
+    def _kill_worker(self) -> list[Blow]:
+        workers = self._fleet.workers()
+        return [self._kill("worker", self._dice.choice(workers))] if workers else []
+
+    def _kill_server(self) -> list[Blow]:
+        """The API, a relay, a sweeper and the keeper of two workers at once."""
+        return [self._kill("server", psutil.Process(self._fleet.server.pid))]
+
+    def _kill_beside(self) -> list[Blow]:
+        """Another relay, another sweeper and the keeper of two workers."""
+        return [self._kill("parent of workers", psutil.Process(self._fleet.beside.pid))]
+
+    def _kill_machine(self) -> list[Blow]:
+        """All at once: nobody is left to hand on what they held."""
+        return [self._kill("whole machine", *self._fleet.processes())]
+
+    def _kill_newborn(self) -> list[Blow]:
+        """Twice in a row, the second time before it is ready or just when it is."""
+        first = self._kill_server()
+        self._fleet.replace_parents(first)
+        time.sleep(self._dice.uniform(0, BIRTH_SECONDS_MAX))
+        return [*first, *self._kill_server()]
+
+    def _stall(self) -> list[Blow]:
+        """The worker that began something last sleeps until somebody else has it, and then goes on as if nothing had
+        happened.
+        """
+        workers = {worker.pid: worker for worker in self._fleet.workers()}
+        at_work = [call.pid for call in self._diary.calls() if call.pid in workers]
+        if not at_work:
+            return []
+        victim, blow = workers[at_work[-1]], Blow(name="stalled worker", at=now_ms())
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.suspend()
+            self._wait_for_its_heir(victim.pid)
+            victim.resume()
+        return [blow]
+
+    def _wait_for_its_heir(self, pid: int) -> None:
+        begun = {call.work for call in self._diary.calls()[-CALLS_BETWEEN_MAX:] if call.pid == pid}
+        after, deadline = self._diary.size, time.monotonic() + STALL_SECONDS_MAX
+        while time.monotonic() < deadline and self._diary.wait_for_calls(1, seconds_max=STALL_SECONDS_MAX):
+            if begun & {call.work for call in self._diary.calls(after=after)}:
+                return
+
+    def _kill_writer(self) -> list[Blow]:
+        """In the middle of a commit: it holds the lock that all others wait for."""
+        victim = self._catch_writer()
+        return [self._kill("commit", victim)] if victim else []
+
+    def _stall_writer(self) -> list[Blow]:
+        """It sleeps in the middle of a commit: others may finish what they have at hand, and no more."""
+        victim = self._catch_writer()
+        if victim is None:
+            return []
+        blow = Blow(name="stalled commit", at=now_ms())
+        self._diary.wait_for_calls(STALLED_COMMIT_CALLS, seconds_max=STALLED_COMMIT_SECONDS)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.resume()
+        return [blow]
+
+    def _catch_writer(self) -> psutil.Process | None:
+        """Stopped with the lock in its hands; None where nobody could be caught."""
+        assert self._store.writer is not None
+        ours = {process.pid: process for process in self._fleet.processes()}
+        for _ in range(CATCHES_MAX):
+            victim = ours.get(self._store.writer() or 0)
+            if victim is None:
+                continue
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.suspend()
+                wait_for(victim, psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+                if self._store.writer() == victim.pid:
+                    return victim
+                victim.resume()
+        return None
+
+    def _on_database(self, name: str) -> Callable[[], list[Blow]]:
+        def strike() -> list[Blow]:
+            blow = Blow(name=name, at=now_ms())
+            self._store.blows[name]()
+            return [blow]
+
+        return strike
+
+    def _kill(self, name: str, *victims: psutil.Process) -> Blow:
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        for victim in victims:
+            wait_for(victim, psutil.STATUS_ZOMBIE)
+        return Blow(name=name, at=now_ms(), pids=frozenset(victim.pid for victim in victims))
+
+
+def wait_for(victim: psutil.Process, *states: str) -> None:
+    """Until the kernel has done to it what a signal asked for, or it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while victim.status() not in states:
+            time.sleep(SIGNAL_SECONDS)
