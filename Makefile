@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
-.PHONY: help demo test check bench smoke clean contracts lock setup
+.PHONY: help demo test check chaos bench smoke clean contracts lock setup
 
 help:  ## show what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 	$(BIN)/python scripts/job_transitions.py
 	$(BIN)/python scripts/env_example.py --check
 	$(BIN)/python scripts/requirements.py --check
+
+chaos: $(READY)  ## kill processes and databases at work and print what it costs (KILLS=50 SEED=1 STORE=sqlite; all stores by default)
+	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),50) --seed $(or $(SEED),1) $(addprefix --store ,$(STORE))
 
 smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
 	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -30,8 +32,15 @@ def main() -> None:
 
 
 def _run(store: str, *, kills: int, seed: int) -> Figures:
-    with tempfile.TemporaryDirectory(prefix="reelwork-chaos-") as folder:
-        return run(Path(folder), store=store, kills=kills, seed=seed)
+    """In a folder of its own, which stays where the run has failed."""
+    folder = Path(tempfile.mkdtemp(prefix="reelwork-chaos-"))
+    try:
+        figures = run(folder, store=store, kills=kills, seed=seed)
+    except BaseException:
+        print(f"What the failed run has left is in {folder}.", file=sys.stderr)
+        raise
+    shutil.rmtree(folder)
+    return figures
 
 
 def _tables(found: dict[str, Figures]) -> Iterator[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import create_engine, text
 
-from reelwork.events import JobFailed
+from reelwork.events import JobCompleted, JobFailed
 from reelwork.ledger import AssetState, JobStatus, Ledger
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.chaos import mosaic
@@ -22,13 +22,12 @@ from tests.chaos.fleet import Blow
 Work = tuple[str, str, str]
 BLAMED: Final = re.compile(r"its worker died \d+ times")
 """The one error that kills may cause: whoever is at hand at three deaths in a row cannot be told from their cause."""
-COMPLETIONS: Final = (mosaic.TilesCompleted.topic, mosaic.MarksCompleted.topic)
-ONE_EACH: Final = (*COMPLETIONS, mosaic.TilesBatch.topic, mosaic.MarksBatch.topic, mosaic.MosaicFinished.topic)
+ONE_EACH: Final = (*mosaic.COMPLETIONS, *mosaic.EFFECTS.values(), mosaic.MosaicSubmitted.topic, JobCompleted.topic)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """After the blows of one name. progress: seconds from each to the next asset or completion that anybody records.
+    """After the blows of one name. progress: seconds from each to the next asset or effect that anybody records.
     work_in_hand: seconds from the death of a process to the record of all that it had begun, where it had begun any.
     """
 
@@ -76,11 +75,9 @@ def events_of(order: Order, *, expected_ranges: int) -> Mapping[str, int]:
         return {**dict.fromkeys(once, 1), "video.range.ready": expected_ranges}
     names = mosaic.tile_names(order.tiles)
     return {
-        "mosaic.submitted": 1,
         **dict.fromkeys(ONE_EACH, 1),
         mosaic.TilesReady.topic: len(list(mosaic.tile_messages(order.tiles))),
         mosaic.MarksReady.topic: sum(len(mosaic.mark_messages(name)) for name in names),
-        "job.completed": 1,
     }
 
 
@@ -107,12 +104,14 @@ def figures(
     twice = {work: times - 1 for work, times in times.items()}
     return Figures(
         jobs=len(customer.jobs),
-        assets=sum(bool(asset) for _, _, asset in recorded),
-        completions=sum(not asset for _, _, asset in recorded),
+        assets=sum(stage.done for job_id in customer.jobs for stage in ledger.stage_status(job_id)),
+        completions=sum(
+            stage.completion is not None for job_id in customer.jobs for stage in ledger.stage_status(job_id)
+        ),
         kills=sum(bool(blow.pids) for blow in blows),
         other_blows=sum(not blow.pids for blow in blows),
         handled_twice=sum(twice.values()),
-        completions_delivered_twice=sum(more for (_, what, _), more in twice.items() if what in COMPLETIONS),
+        completions_delivered_twice=sum(more for (_, what, _), more in twice.items() if what in mosaic.COMPLETIONS),
         requests_repeated=customer.repeated,
         jobs_replayed=len(replayed),
         recovery={
@@ -131,15 +130,17 @@ def _recovery(
     return Recovery(blows=len(blows), progress=progress, work_in_hand=lost)
 
 
-def recorded_at(ledger: Ledger, job_ids: Mapping[str, Order]) -> dict[Work, int]:
-    """Epoch ms of every asset, and of every completion (with no asset), by job, stage and asset."""
+def recorded_at(ledger: Ledger, job_ids: Iterable[str]) -> dict[Work, int]:
+    """Epoch ms at which each work was recorded: every asset, and every event's effect."""
+    causes = {effect: topic for topic, effect in mosaic.EFFECTS.items()}
     times: dict[Work, int] = {}
     for job_id in job_ids:
         for stage in ledger.stage_status(job_id):
-            assert stage.completed_at is not None
-            times[job_id, stage.stage, ""] = stage.completed_at
             for asset in ledger.assets(job_id, stage.stage):
                 times[job_id, stage.stage, asset.asset_id] = asset.recorded_at
+        for row in ledger.outbox(job_id):
+            if row.topic in causes:
+                times[job_id, causes[row.topic], mosaic.NO_ASSET] = row.created_at
     return times
 
 

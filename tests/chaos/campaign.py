@@ -24,26 +24,30 @@ REPLAYS_MAX: Final = 3
 
 def run(folder: Path, *, store: str, kills: int, seed: int) -> Figures:
     """Raises AssertionError where anything was lost, doubled or left behind."""
-    clips = Clips(folder)
-    diary = Diary(folder / "diary")
-    with STORES[store](folder) as opened, fleet(folder, opened.settings) as running:
-        customer = Customer(running.url, clips)
-        running.poison.touch()
-        customer.open()
-        killer = Killer(running, opened, diary, Random(seed))
-        killer.deal(kills)
-        customer.close()
-        customer.wait_until_over(seconds_max=CALM_SECONDS_MAX)
-        running.poison.unlink()
-        replayed = replay_what_was_blamed(customer)
-        for job_id, order in customer.jobs.items():
-            assert customer.results(job_id) == clips.expected(order), job_id
+    with STORES[store](folder) as opened:
+        return _run(folder, opened, kills=kills, dice=Random(seed))
+
+
+def _run(folder: Path, store: Store, *, kills: int, dice: Random) -> Figures:
+    clips, diary = Clips(folder), Diary(folder / "diary")
+    with fleet(folder, store.settings) as running:
+        killer = Killer(running, store, diary, dice)
+        with Customer(running.url, clips) as customer:
+            running.poison.touch()
+            customer.open()
+            killer.deal(kills)
+            customer.close()
+            customer.wait_until_over(seconds_max=CALM_SECONDS_MAX)
+            running.poison.unlink()
+            replayed = replay_what_was_blamed(customer)
+            for job_id, order in customer.jobs.items():
+                assert customer.results(job_id) == clips.expected(order), job_id
         assert running.stop() == [0, 0], running.log()
         assert running.left_over() == []
-        with reopened(opened) as ledger:
-            check(ledger, opened, customer, replayed)
-            check_doctor(running, opened)
-            return figures(ledger, customer, killer.blows, diary.calls(), replayed=replayed)
+        check_doctor(running, store)
+    with reopened(store) as ledger:
+        check(ledger, store, customer, replayed)
+        return figures(ledger, customer, killer.blows, diary.calls(), replayed=replayed)
 
 
 def replay_what_was_blamed(customer: Customer) -> frozenset[str]:

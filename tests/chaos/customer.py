@@ -23,7 +23,7 @@ OPEN_JOBS: Final = 4
 ANSWER_SECONDS_MAX: Final = 90.0
 REQUEST_SECONDS_MAX: Final = 20.0
 AGAIN_SECONDS: Final = 0.1
-TILES: Final = (40, 55, 70)
+TILES: Final = (25, 40, 55)
 ANALYZERS: Final = "quality"
 EVERY_SO_MANY_A_VIDEO: Final = 4
 
@@ -72,6 +72,15 @@ class Customer:
         self.jobs: dict[str, Order] = {}
         self.repeated = 0
 
+    def __enter__(self) -> Customer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._has_closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._client.close()
+
     def open(self) -> None:
         """From now on there are always some jobs in work."""
         self._thread.start()
@@ -79,8 +88,7 @@ class Customer:
     def close(self) -> None:
         """Orders nothing more. Raises what kept it from ordering."""
         self._has_closed.set()
-        self._thread.join(ANSWER_SECONDS_MAX + REQUEST_SECONDS_MAX)
-        assert not self._thread.is_alive()
+        self._thread.join()
         if self._error is not None:
             raise self._error
 

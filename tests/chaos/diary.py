@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,28 +49,26 @@ class Diary:
         finally:
             os.close(file)
 
-    def calls(self, *, after: int = 0) -> list[Call]:
-        """Those behind the first `after` bytes."""
+    def calls(self) -> list[Call]:
+        return self._read(0)[0]
+
+    def follow(self, *, seconds_max: float) -> Iterator[Call]:
+        """The calls from now on, as they come, for that long at most."""
+        place, deadline = self.path.stat().st_size if self.path.exists() else 0, time.monotonic() + seconds_max
+        while time.monotonic() < deadline:
+            calls, place = self._read(place)
+            yield from calls
+            if not calls:
+                time.sleep(LOOK_SECONDS)
+
+    def _read(self, place: int) -> tuple[list[Call], int]:
+        """The calls behind so many bytes, and where they end."""
         if not self.path.exists():
-            return []
+            return [], place
         with self.path.open("rb") as file:
-            file.seek(after)
-            whole, _, _ = file.read().rpartition(b"\n")
-            return [_call(line) for line in whole.decode().splitlines()]
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def wait_for_calls(self, count: int, *, seconds_max: float) -> bool:
-        """Whether so many handlers were called from now on, within that time."""
-        start, deadline = self.size, time.monotonic() + seconds_max
-        while len(self.calls(after=start)) < count:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(LOOK_SECONDS)
-        return True
+            file.seek(place)
+            whole, end, _ = file.read().rpartition(b"\n")
+        return [_call(line) for line in whole.decode().splitlines()], place + len(whole) + len(end)
 
 
 def _call(line: str) -> Call:

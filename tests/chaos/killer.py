@@ -14,11 +14,12 @@ from typing import Final
 
 import psutil
 
+from tests.chaos import mosaic
 from tests.chaos.diary import Diary
 from tests.chaos.fleet import LEASE_SECONDS, Blow, Fleet, now_ms
 from tests.chaos.stores import Store
 
-CALLS_BETWEEN_MAX: Final = 60
+CALLS_BETWEEN_MAX: Final = 40
 CALLS_SECONDS_MAX: Final = 20.0
 SIGNAL_SECONDS: Final = 0.001
 MOMENT_SECONDS_MAX: Final = 0.03
@@ -48,11 +49,15 @@ class Killer:
         for name in self._deck():
             if self.kills >= kills:
                 return
-            self._diary.wait_for_calls(self._dice.randint(1, CALLS_BETWEEN_MAX), seconds_max=CALLS_SECONDS_MAX)
+            self._wait_for_calls(self._dice.randint(1, CALLS_BETWEEN_MAX), seconds_max=CALLS_SECONDS_MAX)
             time.sleep(self._dice.uniform(0, MOMENT_SECONDS_MAX))  # so that it can hit any step of the work
             blows = self._all[name]()
             self._fleet.replace_parents(blows)
             self.blows += blows
+
+    def _wait_for_calls(self, count: int, *, seconds_max: float) -> None:
+        for _ in itertools.islice(self._diary.follow(seconds_max=seconds_max), count):
+            pass
 
     def _deck(self) -> Iterator[str]:
         """Everything once, then workers more often than the rest."""
@@ -65,6 +70,7 @@ class Killer:
     def _all(self) -> Mapping[str, Callable[[], list[Blow]]]:
         blows = {
             "worker": self._kill_worker,
+            "consumer of a completion": self._kill_consumer,
             "server": self._kill_server,
             "parent of workers": self._kill_beside,
             "whole machine": self._kill_machine,
@@ -79,9 +85,9 @@ class Killer:
         workers = self._fleet.workers()
         return [self._kill("worker", self._dice.choice(workers))] if workers else []
 
-    def _kill_server(self) -> list[Blow]:
+    def _kill_server(self, name: str = "server") -> list[Blow]:
         """The API, a relay, a sweeper and the keeper of two workers at once."""
-        return [self._kill("server", psutil.Process(self._fleet.server.pid))]
+        return [self._kill(name, psutil.Process(self._fleet.server.pid))]
 
     def _kill_beside(self) -> list[Blow]:
         """Another relay, another sweeper and the keeper of two workers."""
@@ -96,7 +102,7 @@ class Killer:
         first = self._kill_server()
         self._fleet.replace_parents(first)
         time.sleep(self._dice.uniform(0, BIRTH_SECONDS_MAX))
-        return [*first, *self._kill_server()]
+        return [*first, *self._kill_server("server at its start")]
 
     def _stall(self) -> list[Blow]:
         """The worker that began something last sleeps until somebody else has it, and then goes on as if nothing had
@@ -115,10 +121,15 @@ class Killer:
 
     def _wait_for_its_heir(self, pid: int) -> None:
         begun = {call.work for call in self._diary.calls()[-CALLS_BETWEEN_MAX:] if call.pid == pid}
-        after, deadline = self._diary.size, time.monotonic() + STALL_SECONDS_MAX
-        while time.monotonic() < deadline and self._diary.wait_for_calls(1, seconds_max=STALL_SECONDS_MAX):
-            if begun & {call.work for call in self._diary.calls(after=after)}:
-                return
+        any(call.work in begun for call in self._diary.follow(seconds_max=STALL_SECONDS_MAX))
+
+    def _kill_consumer(self) -> list[Blow]:
+        """In the middle of what it does because a stage has completed."""
+        workers = {worker.pid: worker for worker in self._fleet.workers()}
+        for call in self._diary.follow(seconds_max=CALLS_SECONDS_MAX):
+            if call.what in mosaic.COMPLETIONS and call.pid in workers:
+                return [self._kill("consumer of a completion", workers[call.pid])]
+        return []
 
     def _kill_writer(self) -> list[Blow]:
         """In the middle of a commit: it holds the lock that all others wait for."""
@@ -131,7 +142,7 @@ class Killer:
         if victim is None:
             return []
         blow = Blow(name="stalled commit", at=now_ms())
-        self._diary.wait_for_calls(STALLED_COMMIT_CALLS, seconds_max=STALLED_COMMIT_SECONDS)
+        self._wait_for_calls(STALLED_COMMIT_CALLS, seconds_max=STALLED_COMMIT_SECONDS)
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.resume()
         return [blow]
