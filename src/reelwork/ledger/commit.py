@@ -7,7 +7,7 @@ neighbours in the group untouched. Lock order: stage rows by (job, stage), then 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reelwork.errors import InvalidWork, JobNotFound, JobTransitionRefused, ReelworkError
@@ -21,7 +21,7 @@ from reelwork.ledger.records import (
     Known,
 )
 from reelwork.ledger.stage import AssetRow, Stage, apply_update, missing_assets_message
-from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Publishable, Work, error_text
+from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Publishable, Work, error_text, storable_text
 from reelwork.message import Message
 
 MISSING_ASSETS_NAMED_MAX = 20
@@ -159,7 +159,7 @@ def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
     for event in work.events:
         if not _is_cancelled(group, event.job_id) or event.topic == "job.cancelled":
             group.events.append(_outgoing(event))
-    group.letters.extend(work.dead_letters)
+    group.letters.extend(_storable(letter) for letter in work.dead_letters)
     for pair in work.consumed if work.inbox is None else (work.inbox, *work.consumed):
         if pair not in group.consumed:
             group.consumed.add(pair)
@@ -315,6 +315,18 @@ def _fail_short(group: _Group, stage: Stage) -> None:
 def _is_cancelled(group: _Group, job_id: str) -> bool:
     job = group.jobs.get(job_id)
     return job is not None and job.status is JobStatus.CANCELLED
+
+
+def _storable(letter: NewDeadLetter) -> NewDeadLetter:
+    """A message that failed for good is kept whatever it holds: what is no text may be why it failed."""
+    return replace(
+        letter,
+        job_id=storable_text(letter.job_id),
+        queue=storable_text(letter.queue),
+        topic=storable_text(letter.topic),
+        event_id=storable_text(letter.event_id),
+        body=storable_text(letter.body),
+    )
 
 
 def _outgoing(event: Publishable) -> Message:

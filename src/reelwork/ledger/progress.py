@@ -7,12 +7,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final
 
 from reelwork.events import Event
 from reelwork.ledger.base import Ledger
 from reelwork.ledger.records import AssetState, Completion, StageStatus
-from reelwork.ledger.rules import CompletionPolicy, Rule, due_rule, fires
+from reelwork.ledger.rules import CompletionPolicy, Rule, due_rule, fires, watermark_has_strayed
 from reelwork.ledger.work import AssetOutcome, StageUpdate, Work
+
+PROGRESS_ASSETS_PER_WORK_MAX: Final = 10_000  # a write transaction of some 100 ms: others must have their turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ class BaseJobProgressManager:
         return f"{stage}.completed" if rule is None or rule.topic is None else rule.topic
 
     def is_due(self, status: StageStatus, *, now_ms: int, with_watermark: bool) -> bool:
-        """Whether a rule holds for the stage as it stands, by its policy of now."""
+        """Whether a look at the stage would change it, by its policy of now: a rule holds, or its watermark strayed."""
         policy = self.policy_of(status.stage)
         rule = due_rule(
             expected=status.expected,
@@ -56,7 +60,9 @@ class BaseJobProgressManager:
             now_ms=now_ms,
             policy=policy,
         )
-        return fires(rule, policy) or rule is Rule.WATERMARK
+        if fires(rule, policy) or rule is Rule.WATERMARK:
+            return True
+        return watermark_has_strayed(status.watermark_at, now_ms, policy)
 
     def announcement(self, job_id: str, stage: str, expected: int) -> StageUpdate:
         return StageUpdate(
@@ -118,10 +124,24 @@ class JobProgressManager(BaseJobProgressManager):
     def update_job_progress(
         self, job_id: str, stage: str, *, done: Iterable[str] = (), failed: Iterable[str] = ()
     ) -> Completion | None:
-        """Records outcomes by asset id, any number at once; an id told again counts once."""
-        outcomes = [AssetOutcome(asset_id) for asset_id in done]
-        outcomes += [AssetOutcome(asset_id, AssetState.FAILED) for asset_id in failed]
-        return self._commit(self.outcomes(job_id, stage, outcomes))
+        """Records outcomes by asset id, any number at once; an id told again counts once.
+
+        Up to 10,000 ids (PROGRESS_ASSETS_PER_WORK_MAX) are recorded all or nothing. More, from any iterables, go in as
+        many works of that size, so that neither memory nor the time others wait for the database grows with them: the
+        completion may fire in the middle and is returned at the end. If one of them is refused (an id that is none:
+        InvalidWork) or the store fails, those before it stay recorded; the same call can simply be made again.
+        """
+        completion = None
+        outcomes = chain(
+            (AssetOutcome(asset_id) for asset_id in done),
+            (AssetOutcome(asset_id, AssetState.FAILED) for asset_id in failed),
+        )
+        group = list(islice(outcomes, PROGRESS_ASSETS_PER_WORK_MAX))
+        while True:
+            completion = self._commit(self.outcomes(job_id, stage, group)) or completion
+            group = list(islice(outcomes, PROGRESS_ASSETS_PER_WORK_MAX))
+            if not group:
+                return completion
 
     def expire_watermarks(self) -> list[Completion]:
         """Completes what is due by now: open stages past their watermark, or past a threshold that was lowered."""

@@ -71,6 +71,14 @@ def watermark_is_due(watermark_at: int | None, now_ms: int) -> bool:
     return watermark_at is not None and now_ms >= watermark_at
 
 
+def watermark_has_strayed(watermark_at: int | None, now_ms: int, policy: CompletionPolicy) -> bool:
+    """Whether a watermark lies further ahead than news of this very moment would put it: the clock was set back, or
+    the time to live was shortened.
+    """
+    latest = policy.watermark_after(now_ms)
+    return watermark_at is not None and latest is not None and watermark_at > latest
+
+
 def due_rule(
     *, expected: int | None, done: int, failed: int, watermark_at: int | None, now_ms: int, policy: CompletionPolicy
 ) -> Rule | None:

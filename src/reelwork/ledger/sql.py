@@ -31,6 +31,7 @@ from reelwork.ledger.records import (
     StageStatus,
 )
 from reelwork.ledger.sqlite import SqliteTransaction, statement
+from reelwork.ledger.work import texts_among
 
 ASSET_PAGE_SIZE = 1_000
 
@@ -92,7 +93,8 @@ class SqlLedger(Ledger):
         return [_stage(row) for row in self._rows(query)]
 
     def known_assets(self, job_id: str, stage: str, asset_ids: Sequence[str]) -> Mapping[str, Known]:
-        rows = self.database.rows(statement("known_assets"), (job_id, stage, json.dumps(asset_ids)))
+        ids = json.dumps(texts_among(asset_ids))
+        rows = self.database.rows(statement("known_assets"), (job_id, stage, ids))
         return {asset_id: Known(AssetState(state), attempts, bool(late)) for asset_id, state, attempts, late in rows}
 
     def assets(
@@ -235,8 +237,11 @@ class SqlLedger(Ledger):
         self.database.close()
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        with self._reading() as connection:
-            return connection.execute(query).all()
+        try:
+            with self._reading() as connection:
+                return connection.execute(query).all()
+        except UnicodeEncodeError:  # asked for what is no text: no row holds it
+            return []
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from reelwork.events import completion_event_id
 from reelwork.ledger.records import AnnouncementConflict, AssetState, Completion, Known
-from reelwork.ledger.rules import due_rule, fires, is_partial
+from reelwork.ledger.rules import due_rule, fires, is_partial, watermark_has_strayed
 from reelwork.ledger.work import AssetOutcome, Publishable, StageUpdate
 
 
@@ -77,6 +77,8 @@ def apply_update(
     _mark_started(update, known, rows, now_ms)
     if news or (stage.is_new and stage.watermark_at is None):
         stage.watermark_at = update.policy.watermark_after(now_ms)
+    elif watermark_has_strayed(stage.watermark_at, now_ms, update.policy):
+        stage.watermark_at = update.policy.watermark_after(now_ms)  # or a clock set back would put it off by as much
     elif update.postpone:
         _postpone(stage, update, now_ms)
     stage.is_new = False

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-from reelwork.errors import InvalidWork
+from reelwork.errors import InvalidWork, JobNotFound
 from reelwork.ledger.records import AssetState, JobStatus
 from reelwork.ledger.rules import CompletionPolicy
 
@@ -136,17 +137,46 @@ class Work:
     at_ms: int | None = None
 
     def validate(self) -> None:
-        """Raises InvalidWork for what the ledger must refuse, before the work joins a group."""
+        """Raises InvalidWork for what the ledger must refuse, before the work joins a group; JobNotFound for a move of
+        what cannot be a job.
+        """
         for update in self.stages:
             _validate_stage(update)
+        if self.new_job is not None:
+            _validate_new_job(self.new_job)
+        _validate_texts("an inbox row", [*(self.inbox or ()), *chain.from_iterable(self.consumed)])
+        for move in self.moves:
+            if not is_text(move.job_id):
+                raise JobNotFound(f"no job has the id {move.job_id!r:.80}")
         for letter in self.dead_letters:
             if not letter.error:
                 raise InvalidWork("a dead letter needs the error that made it one")
 
 
+def texts_among(values: Sequence[str]) -> Sequence[str]:
+    """Those of them that a store can hold: what it cannot hold is not in it."""
+    return values if is_text("".join(values)) else [value for value in values if is_text(value)]
+
+
+def is_text(value: object) -> bool:
+    """Whether every store can hold it: PostgreSQL takes no NUL, and no store what UTF-8 cannot say."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def storable_text(text: str) -> str:
+    """As much of it as every store takes: what comes from outside (file names, broken messages) may hold any bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+
+
 def error_text(error: str) -> str:
-    """An error as every store takes it: shortened, and without what is no text (file names may hold any bytes)."""
-    return error[:ERROR_CHARACTERS_MAX].encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+    """An error, shortened, as every store takes it."""
+    return storable_text(error[:ERROR_CHARACTERS_MAX])
 
 
 def encode_result(result: Mapping[str, Any] | None) -> str | None:
@@ -154,20 +184,20 @@ def encode_result(result: Mapping[str, Any] | None) -> str | None:
 
 
 def _validate_stage(update: StageUpdate) -> None:
-    name = f"stage {update.stage!r} of job {update.job_id!r}"
+    name = f"stage {update.stage!r:.300} of job {update.job_id!r:.300}"
     if not update.job_id or not update.stage:
         raise InvalidWork("a stage update needs a job id and a stage name")
     if update.expected is not None:
-        if update.expected < 0 or isinstance(update.expected, bool):
-            raise InvalidWork(f"{name}: announced {update.expected} assets; the count must be zero or more")
-        if update.expected > COUNT_MAX:
-            raise InvalidWork(f"{name}: announced {update.expected} assets; announce at most {COUNT_MAX}")
-    if len(update.outcomes) > ASSETS_PER_WORK_MAX:
-        raise InvalidWork(f"{name}: {len(update.outcomes)} assets in one work; send at most {ASSETS_PER_WORK_MAX}")
+        _validate_count(f"{name}: the number of announced assets", update.expected)
+    told = len(update.outcomes) + len(update.started)
+    if told > ASSETS_PER_WORK_MAX:
+        raise InvalidWork(f"{name}: {told} assets in one work; send at most {ASSETS_PER_WORK_MAX}")
     _validate_ids(name, [update.job_id, update.stage, *update.started, *(o.asset_id for o in update.outcomes)])
     for outcome in update.outcomes:
-        if not 0 <= outcome.weight <= COUNT_MAX:
-            raise InvalidWork(f"{name}: the weight of asset {outcome.asset_id!r} must be from 0 to {COUNT_MAX}")
+        if type(outcome.weight) is not int or not 0 <= outcome.weight <= COUNT_MAX:
+            _validate_count(f"{name}: the weight of asset {outcome.asset_id!r}", outcome.weight)
+        if outcome.state is not AssetState.DONE and outcome.state is not AssetState.FAILED:
+            raise InvalidWork(f"{name}: the outcome of asset {outcome.asset_id!r} must be AssetState.DONE or FAILED")
         if outcome.result is not None:
             try:
                 size = len(encode_result(outcome.result) or "")
@@ -178,6 +208,31 @@ def _validate_stage(update: StageUpdate) -> None:
                     f"{name}: the result of asset {outcome.asset_id!r} has {size} bytes, {RESULT_BYTES_MAX} at most; "
                     "put it into the object store and record its key"
                 )
+
+
+def _validate_new_job(job: NewJob) -> None:
+    key = [] if job.idempotency_key is None else [job.idempotency_key]
+    _validate_texts("a new job", [job.job_id, job.pipeline, *key])
+    if not is_text(job.input_path):
+        raise InvalidWork(f"the input path of job {job.job_id} must be text that UTF-8 can hold, without NUL")
+    try:
+        json.dumps(dict(job.parameters), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidWork(f"the parameters of job {job.job_id} are not JSON: {error}") from error
+
+
+def _validate_texts(what: str, texts: Sequence[str]) -> None:
+    for text in texts:
+        if not is_text(text) or not 1 <= len(text) <= ASSET_ID_CHARACTERS_MAX:
+            limits = f"1 to {ASSET_ID_CHARACTERS_MAX} characters that UTF-8 can hold, none of them NUL"
+            raise InvalidWork(f"{what} needs text of {limits}, where it has {text!r:.80}")
+
+
+def _validate_count(what: str, count: object) -> None:
+    """A count is an int: a float may be no number at all, or not the one that was meant."""
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= COUNT_MAX:
+        shown = repr(count) if not isinstance(count, int) or abs(count) <= COUNT_MAX else "far out of it"
+        raise InvalidWork(f"{what} must be a whole number, zero or more and at most {COUNT_MAX}; it is {shown:.80}")
 
 
 def _validate_ids(name: str, ids: Sequence[str]) -> None:

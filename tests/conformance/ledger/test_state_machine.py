@@ -1,245 +1,246 @@
-"""Hypothesis drives a store through any story it can think of, and compares it with a ledger of dicts and sets."""
+"""Hypothesis drives a store through any story it can think of: announcements and outcomes in any order and number,
+watermarks, cancelling, replays, crashes, lost answers, clocks set back, two threads at once.
+
+After every step the store must tell what the model tells, and keep its promises.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from reelwork.errors import JobTransitionRefused
-from reelwork.ledger import (
-    ALLOWED_TRANSITIONS,
-    AssetOutcome,
-    AssetState,
-    BaseJobProgressManager,
-    CompletionPolicy,
-    Inbox,
-    JobStatus,
-    StageRule,
-    Work,
-)
-from tests.clock import ManualClock
-from tests.conformance.ledger.stores import STORES, Store, moved, new_job
+from reelwork.errors import ReelworkError, StoreUnavailable
+from reelwork.ledger import JobProgressManager, Ledger, Work
+from reelwork.ledger.commit import Transaction
+from tests.conformance.ledger.model import Announced, Letter, LookedAt, Model, News, Recorded, Refused, Step
+from tests.conformance.ledger.promises import Promises
+from tests.conformance.ledger.stores import STORES, Store, new_job
+from tests.conformance.ledger.story import STAGE_RULES, TERMS, told_by, work_of
 
 JOBS = ["job-a", "job-b"]
-POLICIES = {
-    "most": CompletionPolicy(Decimal(60), 10),
-    "patient": CompletionPolicy(Decimal(100), None),
-    "needed": CompletionPolicy(Decimal(100), 10, allow_partial=False),
-}
-STAGES = BaseJobProgressManager(stages={name: StageRule(policy=policy) for name, policy in POLICIES.items()})
-ANY_STATUS = frozenset(JobStatus)
 JOB = st.sampled_from(JOBS)
-STAGE = st.sampled_from(sorted(POLICIES))
-ASSETS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4)
-INBOX = st.none() | st.builds(Inbox, st.just("q"), st.sampled_from("123"))
-
-
-@dataclass
-class ModelStage:
-    """A stage as section 3 of the design tells it, one asset after another."""
-
-    policy: CompletionPolicy
-    closed: bool = False
-    expected: int | None = None
-    states: dict[str, str] = field(default_factory=dict)
-    watermark_at: int | None = None
-    completion: tuple[int, int, int, str] | None = None
-    conflicts: int = 0
-
-    def count(self, state: str) -> int:
-        return list(self.states.values()).count(state)
-
-
-class Model:
-    def __init__(self) -> None:
-        self.jobs: dict[str, JobStatus] = {}
-        self.stages: dict[tuple[str, str], ModelStage] = {}
-        self.consumed: set[Inbox] = set()
-
-    def stage(self, job_id: str, stage: str, now_ms: int) -> ModelStage:
-        key = (job_id, stage)
-        if key not in self.stages:
-            found = self.stages[key] = ModelStage(POLICIES[stage], closed=self.jobs.get(job_id) is JobStatus.CANCELLED)
-            self._refresh(found, now_ms)
-        return self.stages[key]
-
-    def announce(self, job_id: str, stage: str, expected: int, now_ms: int) -> None:
-        found = self.stage(job_id, stage, now_ms)
-        if expected != found.expected:
-            if found.completion or (found.expected is not None and expected < found.expected):
-                found.conflicts += 1
-            else:
-                found.expected = expected
-                self._refresh(found, now_ms)
-        self._evaluate(job_id, found, told_of_failure=False)
-
-    def record(self, job_id: str, stage: str, assets: list[str], state: str, now_ms: int) -> None:
-        found = self.stage(job_id, stage, now_ms)
-        for asset_id in assets:
-            if found.states.get(asset_id) not in ("done", state):
-                found.states[asset_id] = state
-                self._refresh(found, now_ms)
-        self._evaluate(job_id, found, told_of_failure=state == "failed")
-
-    def expire(self, job_id: str, stage: str, now_ms: int) -> None:
-        found = self.stage(job_id, stage, now_ms)
-        self._evaluate(job_id, found, told_of_failure=False, now_ms=now_ms)
-
-    def cancel(self, job_id: str) -> None:
-        self.jobs[job_id] = JobStatus.CANCELLED
-        for (owner, _), stage in self.stages.items():
-            stage.closed |= owner == job_id and not stage.completion
-
-    def _refresh(self, stage: ModelStage, now_ms: int) -> None:
-        ttl_seconds = stage.policy.watermark_ttl_seconds
-        stage.watermark_at = None if ttl_seconds is None else now_ms + int(ttl_seconds * 1000)
-
-    def _evaluate(self, job_id: str, stage: ModelStage, *, told_of_failure: bool, now_ms: int | None = None) -> None:
-        if stage.completion or stage.closed:
-            return
-        done, failed, expected = stage.count("done"), stage.count("failed"), stage.expected
-        expired = now_ms is not None and stage.watermark_at is not None and now_ms >= stage.watermark_at
-        settled = expected is not None and done + failed >= expected
-        if expected is not None and done >= expected:
-            reason = "all"
-        elif not stage.policy.allow_partial:
-            if (settled and told_of_failure) or (expired and not settled) or (settled and self._just_settled(stage)):
-                stage.watermark_at = None
-                if self.jobs.get(job_id) in (JobStatus.PENDING, JobStatus.RUNNING):
-                    self.jobs[job_id] = JobStatus.FAILED
-            return
-        elif settled:
-            reason = "settled"
-        elif expected is not None and Decimal(done * 100) >= expected * stage.policy.threshold_percentage:
-            reason = "threshold"
-        elif expired:
-            reason = "watermark"
-        else:
-            return
-        stage.completion = (done + failed if expected is None else expected, done, failed, reason)
-
-    @staticmethod
-    def _just_settled(stage: ModelStage) -> bool:
-        """Short, and with a watermark: there was news since it was last found short."""
-        return stage.watermark_at is not None
+STAGE = st.sampled_from(sorted(TERMS))
+ASSETS = st.lists(st.sampled_from("abcdef"), max_size=4).map(tuple)
+STATE = st.sampled_from(["done", "done", "failed"])
+ANNOUNCED = st.builds(Announced, JOB, STAGE, st.integers(0, 6))
+RECORDED = st.builds(Recorded, JOB, STAGE, STATE, ASSETS)
+NEWS = st.one_of(ANNOUNCED, RECORDED, RECORDED, st.builds(LookedAt, JOB, STAGE))
+INBOX = st.none() | st.sampled_from("123")
+MOVE = st.tuples(JOB, st.sampled_from(["running", "completed", "failed", "cancelled"]))
+LETTER = st.builds(Letter, JOB, st.none() | STAGE)
+STEP = st.builds(Step, st.lists(NEWS, max_size=3).map(tuple), INBOX, st.none() | MOVE, st.none() | LETTER)
+QUIET_STEP = st.builds(Step, st.lists(NEWS, min_size=1, max_size=3).map(tuple), INBOX)
 
 
 class LedgerStory(RuleBasedStateMachine):
-    url_of: Any = None
+    url_of: Callable[[Path], str]
 
     @initialize()
     def begin(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self.clock = ManualClock()
-        self.store = Store(type(self).url_of(Path(self._folder.name)), self.clock)
+        self.store = Store(type(self).url_of(Path(self._folder.name)))
+        self.clock = self.store.clock
         self.ledger = self.store.open()
-        self.model = Model()
-        self.returned: list[tuple[str, str]] = []
+        self.other: Ledger | None = None
+        self.model = Model(TERMS)
+        self.promises = Promises(TERMS, JOBS)
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
-            self.ledger.close()
+            self._close()
             self._folder.cleanup()
-
-    def commit(self, work: Work) -> bool:
-        """False when the model must not hear of it, because it was consumed before."""
-        self.returned += [(completion.job_id, completion.stage) for completion in self.ledger.commit(work)]
-        is_news = work.inbox is None or work.inbox not in self.model.consumed
-        if work.inbox is not None:
-            self.model.consumed.add(work.inbox)
-        return is_news
 
     @rule(job_id=JOB)
     def submit(self, job_id: str) -> None:
-        if job_id not in self.model.jobs:
-            self.commit(Work(new_job=new_job(job_id)))
-            self.model.jobs[job_id] = JobStatus.PENDING
+        try:
+            self.model.submit(job_id)
+        except Refused:
+            with pytest.raises(ReelworkError):
+                self.ledger.commit(Work(new_job=new_job(job_id)))
+        else:
+            self.ledger.commit(Work(new_job=new_job(job_id)))
 
-    @rule(job_id=JOB, stage=STAGE, expected=st.integers(0, 6), inbox=INBOX)
-    def announce(self, job_id: str, stage: str, expected: int, inbox: Inbox | None) -> None:
-        if self.commit(Work(stages=[STAGES.announcement(job_id, stage, expected)], inbox=inbox)):
-            self.model.announce(job_id, stage, expected, self.clock.now_ms)
+    @rule(news=ANNOUNCED, inbox=INBOX)
+    def announce(self, news: News, inbox: str | None) -> None:
+        """Early, late, again, larger or smaller."""
+        self._commit(Step((news,), inbox))
 
-    @rule(job_id=JOB, stage=STAGE, assets=ASSETS, state=st.sampled_from(["done", "failed"]), inbox=INBOX)
-    def record(self, job_id: str, stage: str, assets: list[str], state: str, inbox: Inbox | None) -> None:
-        outcomes = [AssetOutcome(asset_id, AssetState(state)) for asset_id in assets]
-        if self.commit(Work(stages=[STAGES.outcomes(job_id, stage, outcomes)], inbox=inbox)):
-            self.model.record(job_id, stage, assets, state, self.clock.now_ms)
+    @rule(news=RECORDED, inbox=INBOX)
+    def record(self, news: News, inbox: str | None) -> None:
+        self._commit(Step((news,), inbox))
 
-    @rule(job_id=JOB, stage=STAGE)
-    def expire(self, job_id: str, stage: str) -> None:
-        if (job_id, stage) in self.model.stages:
-            self.commit(Work(stages=[STAGES.expiry(job_id, stage)]))
-            self.model.expire(job_id, stage, self.clock.now_ms)
+    @rule(step=STEP)
+    def everything_in_one_work(self, step: Step) -> None:
+        self._commit(step)
 
-    @rule(job_id=JOB, to=st.sampled_from([JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.CANCELLED]))
-    def move(self, job_id: str, to: JobStatus) -> None:
-        at = self.model.jobs.get(job_id)
-        if at is None or at is to:
-            return
-        if to not in ALLOWED_TRANSITIONS[at]:
-            with pytest.raises(JobTransitionRefused):
-                self.ledger.commit(moved(to, job_id=job_id, allowed=ANY_STATUS))
-            return
-        self.commit(moved(to, job_id=job_id, allowed=ANY_STATUS))
-        self.model.jobs[job_id] = to
-        if to is JobStatus.CANCELLED:
-            self.model.cancel(job_id)
+    @rule(move=MOVE)
+    def move(self, move: tuple[str, str]) -> None:
+        self._commit(Step(move=move))
 
-    @rule(milliseconds=st.sampled_from([1, 9_999, 10_000]))
-    def wait(self, milliseconds: int) -> None:
+    @rule(steps=st.lists(STEP, min_size=2, max_size=4))
+    def group(self, steps: list[Step]) -> None:
+        """Works that commit together leave what they leave one after another."""
+        for step, result in zip(steps, self.ledger.commit_all([work_of(step) for step in steps]), strict=True):
+            self._compare(step, result)
+
+    @rule(first=QUIET_STEP, second=QUIET_STEP, many_ledgers=st.booleans())
+    def two_threads(self, first: Step, second: Step, many_ledgers: bool) -> None:
+        """At once, in one process or as two would: the outcome is that of one order or of the other."""
+        if self.other is None:
+            self.other = self.store.open()
+        steps, barrier = [first, second], Barrier(2)
+
+        def commit(ledger: Ledger, step: Step) -> list[tuple[str, str]]:
+            barrier.wait()
+            return _keys(ledger.commit(work_of(step)))
+
+        with ThreadPoolExecutor(2) as threads:
+            ledgers = [self.ledger, self.other if many_ledgers else self.ledger]
+            fired = list(threads.map(commit, ledgers, steps))
+        for order in ([0, 1], [1, 0]):
+            model = self.model.fork()
+            by_model = {number: model.apply(steps[number], self.clock.now_ms) for number in order}
+            if [by_model[0], by_model[1]] == fired and self._tells_as(model):
+                self.model = model
+                return
+        pytest.fail(f"{steps} fired {fired}; neither order does")
+
+    @rule(letter=LETTER)
+    def bury(self, letter: Letter) -> None:
+        self._commit(Step(letter=letter))
+
+    @rule(number=st.integers(0, 4), inbox=INBOX)
+    def replay(self, number: int, inbox: str | None) -> None:
+        """Of a dead letter that is there, was replayed before, or was never written."""
+        self._commit(Step(replay=number, inbox=inbox))
+
+    @rule(job_id=JOB, stage=STAGE, offset_ms=st.sampled_from([-1, 0, 1]), sweeps=st.booleans())
+    def expire(self, job_id: str, stage: str, offset_ms: int, sweeps: bool) -> None:
+        """A millisecond before the watermark, at it, and one after it."""
+        found = self.model.stages.get((job_id, stage))
+        if found is not None and found.is_open and found.watermark_at is not None:
+            self.clock.now_ms = max(self.clock.now_ms, found.watermark_at + offset_ms)
+        if sweeps:
+            self.sweep()
+        else:
+            self._commit(Step((LookedAt(job_id, stage),)))
+
+    @rule()
+    def sweep(self) -> None:
+        counting = JobProgressManager(self.ledger, stages=STAGE_RULES, clock=self.clock)
+        assert _keys(counting.expire_watermarks()) == self.model.sweep(self.clock.now_ms)
+        self.promises.nothing_waits_past_its_watermark(self.ledger)
+
+    @rule(milliseconds=st.sampled_from([1, 9_999, 10_000, -1, -10_000, -3_600_000]))
+    def wait_or_set_the_clock_back(self, milliseconds: int) -> None:
         self.clock.advance_ms(milliseconds)
 
     @rule()
     def restart(self) -> None:
-        self.ledger.close()
+        self._close()
         self.ledger = self.store.open()
 
-    @invariant()
-    def tells_the_same(self) -> None:
-        if not hasattr(self, "ledger"):
+    @rule(step=STEP)
+    def crash_before_the_commit(self, step: Step) -> None:
+        """Everything is written and nothing committed; whoever comes next finds nothing of it."""
+        with _fault(self.ledger, is_committed=False), pytest.raises(ReelworkError):
+            self.ledger.commit(work_of(step))
+        self.restart()
+
+    @rule(step=STEP, restarts=st.booleans())
+    def lose_the_answer(self, step: Step, restarts: bool) -> None:
+        """The work is committed, its caller does not hear of it, and commits it once more."""
+        try:
+            self.model.fork().apply(step, self.clock.now_ms)
+        except Refused:
             return
-        for job_id in JOBS:
-            found = {stage.stage: stage for stage in self.ledger.stage_status(job_id)}
-            expected = {name: stage for (owner, name), stage in self.model.stages.items() if owner == job_id}
-            assert found.keys() == expected.keys()
-            for name, stage in expected.items():
-                now = found[name]
-                assert (now.expected, now.done, now.failed) == (
-                    stage.expected,
-                    stage.count("done"),
-                    stage.count("failed"),
-                )
-                assert (now.closed_at is not None) == stage.closed
-                if not stage.completion and not stage.closed:
-                    assert now.watermark_at == stage.watermark_at
-                fired = now.completion and (
-                    now.completion.total_assets,
-                    now.completion.processed_assets,
-                    now.completion.failed_assets,
-                    now.completion.reason,
-                )
-                assert fired == stage.completion
-                states = {asset.asset_id: asset.state.value for asset in self.ledger.assets(job_id, name)}
-                assert states == stage.states
-            assert len(self.ledger.conflicts(job_id)) == min(sum(stage.conflicts for stage in expected.values()), 100)
-            if job_id in self.model.jobs:
-                assert self.ledger.job(job_id).status is self.model.jobs[job_id]
-            sent = [row.event_id for row in self.ledger.outbox(job_id) if row.topic.endswith(".completed")]
-            assert len(sent) == len(set(sent)) == sum(stage.completion is not None for stage in expected.values())
-        completed = [key for key, stage in self.model.stages.items() if stage.completion]
-        assert sorted(self.returned) == sorted(completed)
+        with _fault(self.ledger, is_committed=True), pytest.raises(StoreUnavailable):
+            self.ledger.commit(work_of(step))
+        self.model.apply(step, self.clock.now_ms)
+        if restarts:
+            self.restart()
+        self._commit(step)
+
+    @invariant()
+    def tells_what_the_model_tells(self) -> None:
+        if hasattr(self, "ledger"):
+            for job_id in JOBS:
+                assert told_by(self.ledger, job_id) == self.model.story(job_id)
+
+    @invariant()
+    def keeps_its_promises(self) -> None:
+        if hasattr(self, "ledger"):
+            self.promises.check(self.ledger)
+
+    def _commit(self, step: Step) -> None:
+        letter_ids = [] if step.replay is None else sorted(row.dead_letter_id for row in self.ledger.dead_letters())
+        self._compare(step, *self.ledger.commit_all([work_of(step, letter_ids)]))
+
+    def _compare(self, step: Step, result: Any) -> None:
+        try:
+            expected = self.model.apply(step, self.clock.now_ms)
+        except Refused:
+            assert isinstance(result, ReelworkError), f"{step} was not refused"
+        else:
+            assert not isinstance(result, Exception), result
+            assert _keys(result) == expected
+
+    def _tells_as(self, model: Model) -> bool:
+        return all(told_by(self.ledger, job_id) == model.story(job_id) for job_id in JOBS)
+
+    def _close(self) -> None:
+        self.ledger.close()
+        if self.other is not None:
+            self.other.close()
+            self.other = None
+
+
+def _keys(completions: list[Any]) -> list[tuple[str, str]]:
+    return [(completion.job_id, completion.stage) for completion in completions]
+
+
+@contextmanager
+def _fault(ledger: Ledger, *, is_committed: bool) -> Iterator[None]:
+    """The ledger's next transactions end in an error, before or after they are committed."""
+    transaction = ledger.transaction
+
+    @contextmanager
+    def failing() -> Iterator[Transaction]:
+        inner: AbstractContextManager[Transaction] = transaction()
+        with inner as opened:
+            yield opened
+            if not is_committed:
+                raise StoreUnavailable("the process died before the commit")
+        raise StoreUnavailable("the answer was lost")
+
+    ledger.transaction = failing  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del ledger.transaction  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("name", sorted(STORES))
 def test_any_story(name: str) -> None:
     story = type("Story", (LedgerStory,), {"url_of": staticmethod(STORES[name])})
-    run_state_machine_as_test(story, settings=settings(max_examples=50, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(
+        story,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=30,
+            deadline=None,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=[HealthCheck.too_slow],
+            print_blob=True,
+        ),
+    )
