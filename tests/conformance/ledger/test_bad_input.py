@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,7 +41,6 @@ from tests.conformance.ledger.stores import (
 NAN, INFINITE = float("nan"), float("inf")
 HUGE = pytest.param(10**5000, id="huge")  # more digits than Python puts into a message
 MILLION = 1_000_000
-MEMORY_BYTES_MAX = 64 * 1024**2
 NO_TEXT = ["a\0b", "\ud800", "a" * (ASSET_ID_CHARACTERS_MAX + 1), ""]
 
 
@@ -133,12 +131,7 @@ class TestAssetIds:
         assert ledger.commit(done("frames", one)) == []
         assert len(ledger.commit(done("frames", other))) == 1
         assert sorted(ids_in_store(ledger)) == sorted([one, other])
-        assert unicodedata.normalize("NFKC", one) != "" and ledger.known_assets(
-            "job", "frames", [one, other]
-        ).keys() == {
-            one,
-            other,
-        }
+        assert ledger.known_assets("job", "frames", [one, other]).keys() == {one, other}
 
     def test_ids_of_every_script_come_in_one_order_over_pages(self, ledger: Ledger) -> None:
         """By code point, in every store alike: a page begins behind the last id of the page before."""
@@ -165,20 +158,27 @@ class TestManyAtOnce:
         assert ledger.stage_status("job") == []
 
     def test_a_million_assets_in_one_call(self, ledger: Ledger) -> None:
-        """They come from a generator and never lie in memory together; the completion comes back once."""
+        """From a generator; the completion comes back once."""
         counting = manager(ledger)
         counting.update_expected_and_recheck_completion("job", "frames", MILLION)
-        tracemalloc.start()
-        try:
-            completion = counting.update_job_progress("job", "frames", done=_numbered(MILLION))
-            _, peak_bytes = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
+        completion = counting.update_job_progress("job", "frames", done=_numbered(MILLION))
         assert completion is not None
         assert (completion.total_assets, completion.processed_assets, completion.reason) == (MILLION, MILLION, "all")
-        assert peak_bytes < MEMORY_BYTES_MAX
         now = status(ledger, "frames")
         assert (now.done, now.late, topics(ledger)) == (MILLION, 0, ["frames.completed"])
+
+    def test_memory_does_not_grow_with_the_number_of_assets(self, ledger: Ledger) -> None:
+        peaks_bytes = []
+        for works in (2, 8):
+            tracemalloc.start()
+            try:
+                manager(ledger).update_job_progress(
+                    "job", f"frames-{works}", done=_numbered(works * PROGRESS_ASSETS_PER_WORK_MAX)
+                )
+                peaks_bytes.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+        assert peaks_bytes[1] < 1.5 * peaks_bytes[0]
 
     def test_a_threshold_passed_in_the_middle_of_a_call(self, ledger: Ledger) -> None:
         many = 3 * PROGRESS_ASSETS_PER_WORK_MAX
