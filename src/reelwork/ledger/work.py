@@ -194,20 +194,31 @@ def _validate_stage(update: StageUpdate) -> None:
         raise InvalidWork(f"{name}: {told} assets in one work; send at most {ASSETS_PER_WORK_MAX}")
     _validate_ids(name, [update.job_id, update.stage, *update.started, *(o.asset_id for o in update.outcomes)])
     for outcome in update.outcomes:
-        if type(outcome.weight) is not int or not 0 <= outcome.weight <= COUNT_MAX:
-            _validate_count(f"{name}: the weight of asset {outcome.asset_id!r}", outcome.weight)
-        if outcome.state is not AssetState.DONE and outcome.state is not AssetState.FAILED:
-            raise InvalidWork(f"{name}: the outcome of asset {outcome.asset_id!r} must be AssetState.DONE or FAILED")
-        if outcome.result is not None:
-            try:
-                size = len(encode_result(outcome.result) or "")
-            except (TypeError, ValueError) as error:
-                raise InvalidWork(f"{name}: the result of asset {outcome.asset_id!r} is not JSON: {error}") from error
-            if size > RESULT_BYTES_MAX:
-                raise InvalidWork(
-                    f"{name}: the result of asset {outcome.asset_id!r} has {size} bytes, {RESULT_BYTES_MAX} at most; "
-                    "put it into the object store and record its key"
-                )
+        _validate_outcome(name, outcome)
+
+
+def validate_outcome(stage: str, outcome: AssetOutcome) -> None:
+    """Raises InvalidWork for an outcome that would have its neighbours in a work refused."""
+    _validate_ids(f"stage {stage!r}", [outcome.asset_id])
+    _validate_outcome(f"stage {stage!r}", outcome)
+
+
+def _validate_outcome(name: str, outcome: AssetOutcome) -> None:
+    if type(outcome.weight) is not int or not 0 <= outcome.weight <= COUNT_MAX:
+        _validate_count(f"{name}: the weight of asset {outcome.asset_id!r}", outcome.weight)
+    if outcome.state is not AssetState.DONE and outcome.state is not AssetState.FAILED:
+        raise InvalidWork(f"{name}: the outcome of asset {outcome.asset_id!r} must be AssetState.DONE or FAILED")
+    if outcome.result is None:
+        return
+    try:
+        size = len(encode_result(outcome.result) or "")
+    except (TypeError, ValueError) as error:
+        raise InvalidWork(f"{name}: the result of asset {outcome.asset_id!r} is not JSON: {error}") from error
+    if size > RESULT_BYTES_MAX:
+        raise InvalidWork(
+            f"{name}: the result of asset {outcome.asset_id!r} has {size} bytes, {RESULT_BYTES_MAX} at most; "
+            "put it into the object store and record its key"
+        )
 
 
 def _validate_new_job(job: NewJob) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from reelwork.broker import Broker, SqlBroker, Topology
@@ -64,6 +64,7 @@ class Backends:
     def handling(self, threads: Executor) -> Handling:
         return Handling(
             ledger=self.ledger,
+            broker=self.broker,
             objects=self.objects,
             recorder=self.recorder,
             catalogue=self.catalogue,
@@ -80,7 +81,7 @@ async def open_backends(
 ) -> Backends:
     """Opens everything and declares every queue. Raises ConfigurationError for what cannot be opened."""
     catalogue = catalogue or load_catalogue()
-    world = world or World()
+    world = world or World(reader=ThreadPoolExecutor(1, thread_name_prefix="reelwork-look"))
     if config.REELWORK_DATABASE_URL is None or config.REELWORK_OBJECTS_URL is None:
         config.prepare_data_dir()
     if config.REELWORK_BROKER_URL != "sql:":

@@ -10,15 +10,23 @@ import asyncio
 import contextlib
 import inspect
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from reelwork.broker import DELIVERIES_MAX, Delivery
-from reelwork.errors import ContractViolation, InvalidWork, JobNotFound, JobTransitionRefused, PermanentError
-from reelwork.events import Announcement, Asset, AssetEvent, Event, JobFailed
+from reelwork.broker import DELIVERIES_MAX, Broker, Delivery
+from reelwork.errors import (
+    ContractViolation,
+    InvalidWork,
+    JobNotFound,
+    JobTransitionRefused,
+    PermanentError,
+    StoreUnavailable,
+)
+from reelwork.events import Announcement, AssetEvent, Event, JobFailed
 from reelwork.ledger import (
     AssetOutcome,
     AssetState,
@@ -47,7 +55,8 @@ from reelwork.runtime.outcome import (
     within,
 )
 from reelwork.runtime.recorder import Recorder
-from reelwork.runtime.stage_run import CRASHES_MAX, StageRun
+from reelwork.runtime.stage_group import StageGroup
+from reelwork.runtime.stage_run import CRASHES_MAX
 from reelwork.runtime.world import World
 
 ATTEMPTS_MAX: Final = 5
@@ -62,6 +71,7 @@ class Handling:
     """Everything that handling a delivery needs, the same for all deliveries of a worker."""
 
     ledger: Ledger
+    broker: Broker
     objects: ObjectStore
     recorder: Recorder
     catalogue: Catalogue
@@ -77,17 +87,16 @@ class Handling:
         Raises HandlerTimeout after the delivery has been seen to, for the worker to replace its process. Cancelled, it
         hands the delivery back: its handler was not waited for, but did no harm.
         """
+        if subscription.stage is not None and subscription.handler is not None:
+            await StageGroup(self, subscription, [delivery]).run()
+            return
         cancelled = threading.Event()
         keeper = asyncio.create_task(self._keep(subscription, delivery, cancelled))
         try:
             await self._attempt(subscription, delivery, cancelled)
-        except WorkCancelled:
-            await self._finish(subscription, delivery)
-        except JobTransitionRefused as refusal:
-            await self._refused(subscription, delivery, refusal)
         except HandlerTimeout as error:
             try:
-                await self._retry_or_bury(subscription, delivery, error)
+                await self.see_to(subscription, delivery, error)
             except Exception as failure:  # its lease ends; the process must be replaced all the same
                 log.warning("reelwork.worker.retry_failed", queue=delivery.queue, error=describe(failure))
             raise
@@ -95,11 +104,27 @@ class Handling:
             await delivery.release()
             raise
         except Exception as error:
-            await self._retry_or_bury(subscription, delivery, error)
+            await self.see_to(subscription, delivery, error)
         finally:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
+
+    async def see_to(self, subscription: Subscription, delivery: Delivery, error: Exception) -> None:
+        """Ends a delivery that did not go well: dropped with its job, retried, or dead-lettered."""
+        if isinstance(error, WorkCancelled):
+            await self._finish(subscription, delivery)
+        elif isinstance(error, JobTransitionRefused):
+            await self._refused(subscription, delivery, error)
+        else:
+            await self._retry_or_bury(subscription, delivery, error)
+
+    async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        """What was not started goes to the next worker at once; where that fails, when its lease ends."""
+        try:
+            await self.broker.release(deliveries)
+        except StoreUnavailable as error:
+            log.warning("reelwork.worker.hand_back_failed", queue=deliveries[0].queue, error=str(error))
 
     async def _attempt(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
         event = event_of(subscription, delivery)
@@ -112,11 +137,8 @@ class Handling:
             await self._finish(subscription, delivery)
         elif subscription.handler is None:
             await self._announce(subscription, delivery, event)
-        elif subscription.stage is None:
-            await self._run_handler(subscription, delivery, event, self.context(job, cancelled))
         else:
-            assert isinstance(event, AssetEvent)
-            await StageRun(self, subscription, subscription.stage, delivery, event, job, cancelled).run()
+            await self._run_handler(subscription, delivery, event, self._context(job, cancelled))
 
     def _look_up(self, delivery: Delivery) -> tuple[Job, bool]:
         """The job, and whether this message was seen to before: a copy must not fail what has succeeded."""
@@ -136,10 +158,10 @@ class Handling:
         died = delivery.deliveries - delivery.attempts - 1
         if died >= CRASHES_MAX:
             raise PermanentError(f"its worker died {died} times while handling it")
-        await self.call(subscription, event, context)
+        await self._call(subscription, event, context)
         await self.finish(delivery, Work(moves=context.moves, events=context.events, inbox=inbox_of(delivery)))
 
-    async def call(self, subscription: Subscription, event: Event, context: Context) -> Any:
+    async def _call(self, subscription: Subscription, event: Event, context: Context) -> None:
         """Runs the handler: a coroutine inline, other code in a thread.
 
         Raises HandlerTimeout for a thread running on after its time, TimeoutError for a coroutine, which is stopped.
@@ -150,25 +172,28 @@ class Handling:
         if not inspect.iscoroutinefunction(handler):
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(self.threads, contained, handler, event, context)
-            return await within(seconds, running, queue=subscription.queue)
+            await within(seconds, running, queue=subscription.queue)
+            return
         try:
             running_inline = contained_coroutine(handler(event, context))
-            return await within(seconds, running_inline, queue=subscription.queue)
+            await within(seconds, running_inline, queue=subscription.queue)
         except HandlerTimeout as error:
             raise TimeoutError(str(error)) from error
 
     def timeout_of(self, subscription: Subscription) -> float:
         return self.timeout_seconds if subscription.timeout_seconds is None else subscription.timeout_seconds
 
-    def context(self, job: Job, cancelled: threading.Event, asset: Asset | None = None) -> Context:
+    def first_phase(self, job: Job) -> str | None:
         pipeline = self.catalogue.pipelines.get(job.pipeline)
+        return pipeline.phases[0].name if pipeline else None
+
+    def _context(self, job: Job, cancelled: threading.Event) -> Context:
         return Context(
             job=job,
             attempt=self.world.new_id().hex,
             objects=self.objects,
             ledger=self.ledger,
-            asset=asset,
-            first_phase=pipeline.phases[0].name if pipeline else None,
+            first_phase=self.first_phase(job),
             new_id=self.world.new_id,
             cancelled=cancelled,
         )
@@ -260,24 +285,27 @@ class Handling:
         return [self.stages.outcomes(event.job_id, stage, outcomes)]
 
     async def _keep(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
-        """While a delivery is worked on: renews its lease, postpones the watermark of its stage, hears of a
-        cancelled job.
-        """
+        """While a delivery is worked on: renews its lease, and hears of a cancelled job."""
         job_id = delivery.message.job_id
         while True:
             await self.world.sleep(delivery.lease_seconds / 3)
             try:
-                await delivery.extend()
-                if subscription.stage is not None and self._has_watermark(subscription.stage):
-                    update = self.stages.postponement(
-                        job_id, subscription.stage.name, postpone_max_ms=self.watermark_max_ms
-                    )
-                    await self.recorder.commit(Work(stages=[update]))
+                await self.keep(subscription.stage, [delivery])
                 job = await self.recorder.read(self.ledger.job, job_id)
                 if job.status is JobStatus.CANCELLED:
                     cancelled.set()
             except Exception as error:
                 log.warning("reelwork.worker.heartbeat_failed", job_id=job_id, error=describe(error))
 
-    def _has_watermark(self, stage: Stage) -> bool:
-        return self.stages.policy_of(stage.name).watermark_ttl_seconds is not None
+    async def keep(self, stage: Stage | None, deliveries: Sequence[Delivery]) -> None:
+        """Renews the leases of deliveries that are worked on, and postpones the watermarks of their stage."""
+        await self.broker.extend(deliveries)
+        if stage is None or self.stages.policy_of(stage.name).watermark_ttl_seconds is None:
+            return
+        updates = [
+            self.stages.postponement(job_id, stage.name, postpone_max_ms=self.watermark_max_ms)
+            for job_id in sorted({delivery.message.job_id for delivery in deliveries})
+        ]
+        for result in await self.recorder.commit_all([Work(stages=[update]) for update in updates]):
+            if isinstance(result, Exception):
+                raise result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from types import coroutine
+from typing import Any, TypeVar, cast
 
 from reelwork.broker import Delivery
 from reelwork.errors import ContractViolation, ReelworkError
@@ -86,7 +88,7 @@ def contained(handler: Callable[..., Any], *arguments: Any) -> Any:
     except Exception:
         raise
     except BaseException as error:
-        raise RuntimeError(f"the handler left with {type(error).__name__}") from error
+        raise _left_with(error) from error
 
 
 async def contained_coroutine(running: Awaitable[T]) -> T:
@@ -99,7 +101,47 @@ async def contained_coroutine(running: Awaitable[T]) -> T:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
-        raise RuntimeError(f"the handler left with {type(error).__name__}") from error
+        raise _left_with(error) from error
+
+
+def _left_with(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"the handler left with {type(error).__name__}")
+
+
+def run_inline(handler: Callable[..., Any], *arguments: Any) -> tuple[Any, Awaitable[Any] | None]:
+    """Runs a coroutine handler as far as it goes without waiting: its result, or what is to be awaited for it.
+
+    Most of what does not wait costs no more than a call this way: no task, no timer.
+    """
+    running = handler(*arguments)
+    try:
+        waits_for = running.send(None)
+    except StopIteration as end:
+        return end.value, None
+    except Exception:
+        raise
+    except BaseException as error:
+        raise _left_with(error) from error
+    return None, contained_coroutine(_resumed(running, waits_for))
+
+
+@coroutine
+def _resumed(running: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """A coroutine that has been run up to its first wait already."""
+    while True:
+        try:
+            heard = yield waits_for
+        except GeneratorExit:
+            running.close()
+            raise
+        except BaseException as error:
+            step = partial(running.throw, error)
+        else:
+            step = partial(running.send, heard)
+        try:
+            waits_for = step()
+        except StopIteration as end:
+            return cast(T, end.value)
 
 
 async def within(seconds: float, handler: Awaitable[T], *, queue: str) -> T:

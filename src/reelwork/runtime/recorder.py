@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
@@ -12,6 +14,7 @@ from reelwork.ledger import Completion, Ledger, Work
 from reelwork.runtime.world import World
 
 T = TypeVar("T")
+Results = Sequence[list[Completion] | Exception]
 log = structlog.get_logger("reelwork.recorder")
 
 
@@ -22,40 +25,48 @@ class Recorder:
         self._ledger = ledger
         self._world = world
         self._after_completion = after_completion
-        self._waiting: list[tuple[Work, asyncio.Future[list[Completion]]]] = []
+        self._waiting: list[tuple[Sequence[Work], asyncio.Future[Results]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     async def commit(self, work: Work) -> list[Completion]:
         """As `Ledger.commit`, without blocking the event loop."""
-        future: asyncio.Future[list[Completion]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        (result,) = await self.commit_all([work])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def commit_all(self, works: Sequence[Work]) -> Results:
+        """As `Ledger.commit_all`, without blocking the event loop: one result or error for each work."""
+        future: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
+        self._waiting.append((works, future))
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_waiting())
         return await future
 
     async def read(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Calls something of the ledger that blocks."""
-        return await asyncio.get_running_loop().run_in_executor(self._world.executor, function, *arguments)
+        """Calls something of the ledger that blocks, and does not wait for commits."""
+        return await self._call(self._world.reader or self._world.executor, function, *arguments)
 
     async def _commit_waiting(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting, []
-            results = await self._results([work for work, _ in group])
-            for (_, future), result in zip(group, results, strict=True):
-                if future.cancelled():
-                    continue
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+            results = iter(await self._results([work for works, _ in group for work in works]))
+            for works, future in group:
+                own = list(islice(results, len(works)))
+                if not future.cancelled():
+                    future.set_result(own)
 
-    async def _results(self, works: list[Work]) -> Sequence[list[Completion] | Exception]:
+    async def _results(self, works: list[Work]) -> Results:
         try:
-            return await self.read(self._commit_group, works)
+            return await self._call(self._world.executor, self._commit_group, works)
         except Exception as error:  # every caller must hear of it, or it would wait for ever
             return [error] * len(works)
 
-    def _commit_group(self, works: list[Work]) -> list[list[Completion] | Exception]:
+    @staticmethod
+    async def _call(executor: Executor, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+
+    def _commit_group(self, works: list[Work]) -> Results:
         results = self._ledger.commit_all(works)
         completed = {fired.job_id for result in results if isinstance(result, list) for fired in result}
         for job_id in sorted(completed):

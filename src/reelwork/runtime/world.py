@@ -13,13 +13,16 @@ from uuid import UUID, uuid4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """clock: epoch seconds. sleep: seconds. executor: where blocking ledger calls run, one at a time."""
+    """clock: epoch seconds. sleep: seconds. executor: where blocking ledger calls run, one at a time. reader: where
+    those run that only look and need not wait for commits; None = the executor.
+    """
 
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Random = field(default_factory=Random)
     new_id: Callable[[], UUID] = uuid4
     executor: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="reelwork-ledger"))
+    reader: Executor | None = None
 
     def now_ms(self) -> int:
         return round(self.clock() * 1000)
