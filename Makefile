@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
-.PHONY: help demo test check chaos bench smoke clean contracts lock setup
+.PHONY: help demo test scenarios check chaos bench smoke clean contracts lock setup
 
 help:  ## show what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(READY)  ## analyse a real clip on this machine: progress, one completion
 
 test: $(READY)  ## run all tests
 	@$(BIN)/python -m pytest $(TESTS)
+
+scenarios: $(READY)  ## run the scenarios of the requirements by name and print scenario x store
+	@$(BIN)/python scripts/scenarios.py
 
 check: $(READY)  ## format, lint, types, import layers, contracts, job transitions, requirements
 	$(BIN)/ruff format --check .

@@ -280,10 +280,13 @@ async def open_house(
     faults: Faults | None = None,
     seed: int = 0,
     in_memory: bool = False,
+    clock: ManualClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    """In `folder`, with the broker in the database, or with one in memory behind a relay."""
-    clock = ManualClock()
+    """In `folder`, with the broker in the database, or with one in memory behind a relay. Houses that stand on one
+    database are replicas of each other; they should share a clock.
+    """
+    clock = clock or ManualClock()
     with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(4) as threads:
         world = World(clock=clock, random=Random(seed), executor=executor)
         config = config_in(with_database(folder), **settings)
