@@ -34,8 +34,11 @@ class Child:
         return self._process.stdout.readline().strip()
 
     def go(self) -> None:
+        self.tell("go")
+
+    def tell(self, word: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
+        self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
 
     def result(self) -> Any:

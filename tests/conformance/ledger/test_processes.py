@@ -28,6 +28,24 @@ def test_each_completion_comes_back_to_exactly_one_of_many_processes(store: Stor
         assert (now.done, now.late) == (assets, 0)
 
 
+def test_two_processes_record_the_last_asset_at_the_same_instant(store: Store, ledger: Ledger) -> None:
+    """Three hundred times: one completion, to one of them, and one event."""
+    jobs = [f"job-{number:04}" for number in range(300)]
+    ledger.commit_all([announced("frames", 1, job_id=job_id) for job_id in jobs])
+    with ready_children(f"{HERE}.racer", [(store.url,)] * 2) as racers:
+        for racer in racers:
+            racer.go()
+        for job_id in jobs:
+            for racer in racers:
+                racer.tell(job_id)
+            assert sorted(racer.line() for racer in racers) == ["0", "1"], job_id
+    for job_id in jobs:
+        (event,) = ledger.outbox(job_id)
+        assert json.loads(event.body)["processed_assets"] == 1
+        now = status(ledger, "frames", job_id=job_id)
+        assert (now.done, now.late) == (1, 0)
+
+
 @pytest.mark.parametrize("works", [1, 37, 150])
 def test_a_writer_killed_in_the_middle_loses_nothing_committed_and_leaves_nothing_half_done(
     store: Store, ledger: Ledger, works: int

@@ -10,16 +10,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from reelwork.ledger.rules import CompletionPolicy, Rule, due_rule, fires, is_partial, watermark_is_due
+from reelwork.ledger.rules import (
+    CompletionPolicy,
+    Rule,
+    due_rule,
+    fires,
+    is_partial,
+    watermark_has_strayed,
+    watermark_is_due,
+)
 from reelwork.settings import Config
 
-COUNTS = st.integers(0, 40)
+COUNTS = st.integers(0, 40) | st.integers(0, 10**12)
 PERCENTAGES = st.one_of(
     st.sampled_from([Decimal(0), Decimal(100), Decimal("99.9"), Decimal("33.3"), Decimal("66.666666666666666667")]),
     st.decimals(0, 100, places=3),
     st.decimals(0, 100, places=45),
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9),  # and out of range
 )
 TIMES_MS = st.integers(0, 5_000)
+EXPECTED_MAX = 30
+ENUMERATED_PERCENTAGES = [
+    *("-1", "0", "0.01", "1", "3.3", "3.4", "10", "33.3", "33.33333333333333", "33.4", "50", "66.6", "66.7"),
+    *("75", "89.99", "90", "90.01", "96.6", "96.7", "99", "99.99", "100", "100.01", "1000"),
+]
+
+
+def clamped(threshold: Decimal) -> Fraction:
+    """A percentage beyond its ends means its ends."""
+    return min(max(Fraction(threshold), Fraction(0)), Fraction(100))
 
 
 def rules_that_hold(
@@ -31,16 +50,19 @@ def rules_that_hold(
     now_ms: int,
     threshold: Fraction,
     allow_partial: bool,
-) -> list[Rule]:
+) -> list[str]:
     """Section 3 of the design, sentence by sentence."""
-    announced = expected is not None
-    holding = {
-        Rule.ALL: announced and done >= expected,
-        Rule.SETTLED: announced and done + failed >= expected,
-        Rule.THRESHOLD: allow_partial and announced and done >= expected * threshold / 100,
-        Rule.WATERMARK: watermark_at is not None and now_ms >= watermark_at,
-    }
-    return [rule for rule, holds in holding.items() if holds]
+    holding = []
+    if expected is not None:
+        if done >= expected:
+            holding.append("all")
+        if done + failed >= expected:
+            holding.append("settled")
+        if allow_partial and Fraction(done) >= Fraction(expected) * threshold / 100:
+            holding.append("threshold")
+    if watermark_at is not None and now_ms >= watermark_at:
+        holding.append("watermark")
+    return holding
 
 
 @given(
@@ -68,14 +90,14 @@ def test_the_first_rule_that_holds_is_due(
         failed=failed,
         watermark_at=watermark_at,
         now_ms=now_ms,
-        threshold=Fraction(threshold),
+        threshold=clamped(threshold),
         allow_partial=allow_partial,
     )
     rule = due_rule(
         expected=expected, done=done, failed=failed, watermark_at=watermark_at, now_ms=now_ms, policy=policy
     )
-    assert rule == (holding[0] if holding else None)
-    assert fires(rule, policy) == (bool(holding) and (allow_partial or holding[0] is Rule.ALL))
+    assert (None if rule is None else rule.value) == (holding[0] if holding else None)
+    assert fires(rule, policy) == (bool(holding) and (allow_partial or holding[0] == "all"))
 
 
 @given(
@@ -89,7 +111,7 @@ def test_the_threshold_is_compared_exactly_however_close(done: int, expected: in
     units = done * 100 * 10**digits // expected + nudge
     threshold = Decimal(f"{units}e-{digits}")
     policy = CompletionPolicy(threshold, None)
-    exact = min(max(Fraction(threshold), Fraction(0)), Fraction(100))
+    exact = clamped(threshold)
     rule = due_rule(expected=expected, done=done, failed=0, watermark_at=None, now_ms=0, policy=policy)
     assert (rule is not None) == (done >= expected or Fraction(done * 100, expected) >= exact)
 
@@ -118,6 +140,72 @@ def test_what_is_due_stays_due(
         now_ms=later,
         policy=policy,
     )
+
+
+@pytest.mark.parametrize("percentage", ENUMERATED_PERCENTAGES)
+@pytest.mark.parametrize("allow_partial", [True, False])
+def test_never_early_and_never_missing_for_every_small_stage(percentage: str, allow_partial: bool) -> None:
+    """Every number of announced, done and failed assets there is, one asset after another."""
+    policy = CompletionPolicy(percentage, 900, allow_partial)
+    threshold = clamped(Decimal(percentage))
+    for expected in range(EXPECTED_MAX + 1):
+        needed = (
+            expected if not allow_partial else min(n for n in range(expected + 1) if n * 100 >= expected * threshold)
+        )
+        for done in range(expected + 3):
+            for failed in range(expected + 3 - done):
+                rule = due_rule(expected=expected, done=done, failed=failed, watermark_at=None, now_ms=0, policy=policy)
+                has_enough = done >= needed or (allow_partial and done + failed >= expected)
+                assert fires(rule, policy) == has_enough, (expected, done, failed)
+
+
+@given(expected=st.integers(1, EXPECTED_MAX), threshold=PERCENTAGES)
+def test_it_fires_at_one_asset_and_not_at_the_one_before(expected: int, threshold: Decimal) -> None:
+    policy = CompletionPolicy(threshold, None)
+
+    def is_due(done: int) -> bool:
+        return due_rule(expected=expected, done=done, failed=0, watermark_at=None, now_ms=0, policy=policy) is not None
+
+    first = -(-expected * clamped(threshold) // 100)  # rounded up
+    assert [is_due(done) for done in range(expected + 1)] == [done >= first for done in range(expected + 1)]
+
+
+@given(expected=COUNTS, done=COUNTS, failed=COUNTS, threshold=PERCENTAGES, lower=PERCENTAGES)
+def test_a_lower_threshold_never_takes_a_completion_back(
+    expected: int, done: int, failed: int, threshold: Decimal, lower: Decimal
+) -> None:
+    lower, threshold = sorted([threshold, lower])
+    counters = {"expected": expected, "done": done, "failed": failed, "watermark_at": None, "now_ms": 0}
+    if due_rule(**counters, policy=CompletionPolicy(threshold, 900)):  # type: ignore[arg-type]
+        assert due_rule(**counters, policy=CompletionPolicy(lower, 900))  # type: ignore[arg-type]
+
+
+@given(expected=COUNTS, done=COUNTS, failed=COUNTS, fewer=COUNTS, threshold=PERCENTAGES)
+def test_growing_an_announcement_never_brings_a_completion_about(
+    expected: int, done: int, failed: int, fewer: int, threshold: Decimal
+) -> None:
+    fewer, expected = sorted([fewer, expected])
+    counters = {"done": done, "failed": failed, "watermark_at": None, "now_ms": 0}
+    policy = CompletionPolicy(threshold, 900)
+    if due_rule(expected=expected, **counters, policy=policy):  # type: ignore[arg-type]
+        assert due_rule(expected=fewer, **counters, policy=policy)  # type: ignore[arg-type]
+
+
+@given(done=st.integers(0, 10**30), expected=st.integers(1, 10**30), percent=st.integers(0, 100))
+def test_counts_of_any_size_are_compared_exactly(done: int, expected: int, percent: int) -> None:
+    policy = CompletionPolicy(percent, None)
+    rule = due_rule(expected=expected, done=done, failed=0, watermark_at=None, now_ms=0, policy=policy)
+    assert (rule is not None) == (done >= expected or done * 100 >= expected * percent)
+
+
+@given(
+    watermark_at=st.none() | st.integers(0, 10**6), now_ms=st.integers(0, 10**6), ttl=st.none() | st.integers(0, 900)
+)
+def test_a_watermark_has_strayed_when_no_news_of_now_could_have_set_it(
+    watermark_at: int | None, now_ms: int, ttl: int | None
+) -> None:
+    has_strayed = watermark_has_strayed(watermark_at, now_ms, CompletionPolicy(90, ttl))
+    assert has_strayed == (watermark_at is not None and ttl is not None and watermark_at - now_ms > ttl * 1000)
 
 
 @given(expected=st.none() | COUNTS, done=COUNTS)
