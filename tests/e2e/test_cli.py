@@ -139,8 +139,9 @@ class TestServe:
         assert json.loads(output.read_bytes()) == expected
         assert reelwork("status", job_id, *url).stdout.startswith("completed  100%")
         assert reelwork("status", job_id, *url, "--json").document["details"]["frames"] == 40
-        (stage,) = reelwork("stages", job_id, *url, "--json").document
+        (stage,) = reelwork("stages", job_id, *url, "--json").document["stages"]
         assert (stage["stage"], stage["completion"]["reason"]) == ("video.ranges", "all")
+        assert stage["fired"] in " ".join(reelwork("stages", job_id, *url).stdout.split())
         assert "cannot become cancelled" in reelwork("cancel", job_id, *url).stderr
 
     def test_submits_with_one_key_are_one_job(self, server: Running, clip: Path) -> None:
@@ -217,6 +218,27 @@ class TestServe:
             url = ("--url", server.told["url"], "--json")
             assert reelwork("submit", clip, *QUALITY, *url).status == 2
             assert reelwork("submit", clip, *QUALITY, *url, environment=token).status == 0
+
+
+class TestStuck:
+    def test_a_job_without_workers_is_told_by_server_and_doctor_until_it_has_some(
+        self, clip: Path, tmp_path: Path
+    ) -> None:
+        doctor = ("doctor", "--data", tmp_path, "--stuck-after", "0")
+        with running(["serve", "--data", tmp_path, "--port", "0", "--workers", "0"]) as server:
+            url = server.told["url"]
+            job_id = reelwork("submit", clip, *QUALITY, "--url", url).stdout.strip()
+            (reason,) = reelwork("stages", job_id, "--url", url, "--json").document["reasons"]
+            assert (reason["cause"], reason["is_stuck"]) == ("queued", False)
+            assert "1 message waits in q.analyze.jobs" in reelwork("stages", job_id, "--url", url).stdout
+            found = reelwork(*doctor, "--json")
+            assert (found.status, found.document["healthy"]) == (1, False)
+            (stuck,) = [each for each in found.document["findings"] if each["health"] == "broken"]
+            assert (stuck["subject"], "no worker" in stuck["found"]) == (f"job {job_id}", True)
+            assert stuck["fix"] == "start workers: `reelwork worker planner`"
+            with running(["worker", "--data", tmp_path, "--concurrency", "1"]):
+                assert reelwork("wait", job_id, "--url", url, "--timeout", "90").status == 0
+        assert "0 looked at, none stuck" in " ".join(reelwork(*doctor).stdout.split())
 
 
 class TestWorker:

@@ -57,10 +57,7 @@ class JobBody(JobSummary):
             **asdict(detail.job),
             progress=detail.progress,
             phases=phases_of(detail.job, detail.phases),
-            stages=[
-                StageBody(**asdict(stage.status), failed_assets=[asdict(asset) for asset in stage.failed_assets])
-                for stage in detail.stages
-            ],
+            stages=[StageBody.of(stage) for stage in detail.stages],
             conflicts=[ConflictBody.model_validate(conflict) for conflict in detail.conflicts],
             dead_letters=[DeadLetterBody.model_validate(letter) for letter in detail.dead_letters],
             details=dict(detail.details),

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from reelwork.api.job_id import JobId, checked_job_id
 from reelwork.api.job_models import JobBody, JobPage, JobSummary
+from reelwork.api.stage_models import JobStages
 from reelwork.api.state import AppState
 from reelwork.api.submission import FORM, IdempotencyKey, submit
 from reelwork.ledger import JobStatus
@@ -51,6 +52,12 @@ async def create_job(
 def job_detail(job_id: JobId, state: AppState) -> JobBody:
     """A job with its phases and stages, and what went wrong."""
     return JobBody.of_detail(state.jobs.detail(job_id))
+
+
+@router.get("/{job_id}/stages")
+async def job_stages(job_id: JobId, state: AppState) -> JobStages:
+    """The stages of a job, what keeps each of them open, and what the job waits for."""
+    return JobStages.of(await state.standings.of(job_id))
 
 
 @router.post("/{job_id}/cancel")

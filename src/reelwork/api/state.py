@@ -10,6 +10,7 @@ from reelwork.api.slots import Slots
 from reelwork.runtime.backends import Backends
 from reelwork.runtime.dead_letters import DeadLetters
 from reelwork.runtime.jobs import Jobs
+from reelwork.runtime.standing import Standings
 
 UPLOADS_MAX: Final = 16
 EVENT_STREAMS_MAX: Final = 100
@@ -20,7 +21,8 @@ class State:
 
     def __init__(self, backends: Backends) -> None:
         self.backends = backends
-        self.jobs = Jobs(backends.ledger, backends.catalogue)
+        self.jobs = Jobs(backends.ledger, backends.catalogue, stages=backends.stages)
+        self.standings = Standings(backends)
         self.dead_letters = DeadLetters(backends.ledger)
         self.uploads = Slots("uploads", slots_max=UPLOADS_MAX)
         self.event_streams = Slots("event streams", slots_max=EVENT_STREAMS_MAX)

@@ -23,10 +23,11 @@ FREE_BYTES_MINIMUM: Final = 1024**3
 
 
 class Health(StrEnum):
-    """ABSENT is fine for who does not need it."""
+    """ABSENT is fine for who does not need it; NOTED is worth knowing, and stops nothing."""
 
     FINE = "fine"
     ABSENT = "absent"
+    NOTED = "noted"
     BROKEN = "broken"
 
 
@@ -38,17 +39,21 @@ class Finding:
     fix: str | None = None
 
 
-def examine(config: Config) -> Sequence[Finding]:
-    """All findings, the most fundamental first."""
+def examine(config: Config, *, stuck_after_seconds: float | None = None) -> Sequence[Finding]:
+    """All findings, the most fundamental first. stuck_after_seconds: as of `stuck_jobs`."""
+    from reelwork.cli.stuck_jobs import stuck_jobs
+
+    database = _database(config)
     return [
         _python(),
         _data_folder(config),
-        _database(config),
+        database,
         _free_disk(config),
         *(_extra(name, packages) for name, packages in EXTRAS.items()),
         _ffmpeg(),
         *_analyzers(),
         *_models(),
+        *(stuck_jobs(config, stuck_after_seconds=stuck_after_seconds) if database.health is Health.FINE else []),
     ]
 
 

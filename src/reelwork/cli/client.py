@@ -70,6 +70,10 @@ class Client:
         """Raises JobNotFound."""
         return self._ask("GET", _job_path(job_id))
 
+    def stages(self, job_id: str) -> dict[str, Any]:
+        """The stages of a job and what keeps them open. Raises JobNotFound."""
+        return self._ask("GET", f"{_job_path(job_id)}/stages")
+
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Raises JobNotFound, Refused for a job that is over."""
         return self._ask("POST", f"{_job_path(job_id)}/cancel")

@@ -55,16 +55,13 @@ def missing_view(missing: Document) -> str:
 def stages_table(stages: Sequence[Document]) -> Table:
     table = plain_table("Stages", "stage", "expected", "done", "failed", "late", "completed at", "because of")
     for stage in stages:
-        fired = stage["completion"]
         counts = (
             "?" if stage["expected"] is None else stage["expected"],
             stage["done"],
             stage["failed"],
             stage["late"],
         )
-        table.add_row(
-            stage["stage"], *map(str, counts), stage["completed_at"] or "-", fired["reason"] if fired else "still open"
-        )
+        table.add_row(stage["stage"], *map(str, counts), stage["completed_at"] or "-", stage["fired"] or "still open")
     return table
 
 

@@ -20,14 +20,18 @@ def status(job_id: options.JobId, url: options.ServerUrl = None, as_json: option
 
 
 def stages(job_id: options.JobId, url: options.ServerUrl = None, as_json: options.Json = False) -> None:
-    """Tell the stages of a job: how many assets each expects, what became of them, and its one completion."""
+    """Tell the stages of a job: what each expects and has, why it fired, or what keeps it open and the way out.
+
+    Example: `reelwork stages JOB`. Counts: expected (? = not announced yet), done, failed, late (recorded after the
+    stage completed), weight of the done. `reelwork doctor` looks through all jobs for what is stuck.
+    """
     from reelwork.cli.client import server
-    from reelwork.cli.job_view import stages_table
     from reelwork.cli.output import tell, tell_json
+    from reelwork.cli.stages_view import stages_view
 
     with server(url) as client:
-        job = client.job(job_id)
+        standing = client.stages(job_id)
     if as_json:
-        tell_json(job["stages"])
+        tell_json(standing)
     else:
-        tell(stages_table(job["stages"]))
+        tell(*stages_view(standing))

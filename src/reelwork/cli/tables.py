@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 
 RIGHT = frozenset(
-    {"#", "size", "frames", "at once", "surest", "mean", "done", "failed", "expected", "attempts", "late"}
+    {"#", "size", "frames", "at once", "surest", "mean", "done", "failed", "expected", "attempts", "late", "weight"}
 )
 """Columns of numbers."""
 

@@ -12,6 +12,7 @@ from reelwork.ledger.records import (
     DeadLetter,
     Job,
     JobStatus,
+    QueueDepth,
     StageStatus,
 )
 from reelwork.ledger.rules import CompletionPolicy, Rule
@@ -35,6 +36,7 @@ __all__ = [
     "Ledger",
     "NewDeadLetter",
     "NewJob",
+    "QueueDepth",
     "Rule",
     "StageRule",
     "StageStatus",

@@ -27,6 +27,7 @@ from reelwork.ledger.records import (
     JobStatus,
     Known,
     OutboxRow,
+    QueueDepth,
     StageStatus,
 )
 from reelwork.ledger.work import Work
@@ -223,6 +224,14 @@ class Ledger(ABC):
     @abstractmethod
     def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:
         """Open stages in the order of (job id, stage), for re-evaluation."""
+
+    @abstractmethod
+    def last_recorded_at(self, job_id: str, stage: str) -> int | None:
+        """When an asset of the stage was recorded last; it looks at all of them."""
+
+    @abstractmethod
+    def queue_depths(self, job_id: str) -> list[QueueDepth]:
+        """The queues in this very database that hold something of the job; none with a broker of another engine."""
 
     @abstractmethod
     def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:

@@ -166,6 +166,28 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """What a queue in the ledger's database holds of one job.
+
+    waiting: never taken, or given back. abandoned: in the hands of a worker whose lease has ended. pausing: waiting
+    for another attempt. oldest_waiting_at: since when one could have been taken. is_worked_on: a worker has a message
+    of this queue in hand, of whatever job.
+    """
+
+    queue: str
+    waiting: int
+    abandoned: int
+    pausing: int
+    in_hand: int
+    oldest_waiting_at: int | None
+    is_worked_on: bool
+
+    @property
+    def takeable(self) -> int:
+        return self.waiting + self.abandoned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """An event on its way. `queue` is set where it goes to one queue only (a replay), else it goes to its topic."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, or_, select, tuple_
+from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, func, or_, select, tuple_
 from sqlalchemy.exc import OperationalError
 
 from reelwork.database import Database
@@ -28,6 +28,7 @@ from reelwork.ledger.records import (
     JobStatus,
     Known,
     OutboxRow,
+    QueueDepth,
     StageStatus,
 )
 from reelwork.ledger.sqlite import SqliteTransaction, statement
@@ -214,6 +215,38 @@ class SqlLedger(Ledger):
         if after is not None:
             query = query.where(tuple_(table.c.job_id, table.c.stage) > tuple_(*after))
         return [_stage(row) for row in self._rows(query)]
+
+    def last_recorded_at(self, job_id: str, stage: str) -> int | None:
+        table = schema.assets
+        query = select(func.max(table.c.recorded_at)).where(table.c.job_id == job_id, table.c.stage == stage)
+        last: int | None = self._rows(query)[0][0]
+        return last
+
+    def queue_depths(self, job_id: str) -> list[QueueDepth]:
+        table, now_ms = schema.messages, self.now_ms()
+        is_takeable, is_leased = table.c.visible_at <= now_ms, table.c.lease.is_not(None)
+        query = (
+            select(
+                table.c.queue,
+                func.count().filter(is_takeable, ~is_leased).label("waiting"),
+                func.count().filter(is_takeable, is_leased).label("abandoned"),
+                func.count().filter(~is_takeable, ~is_leased).label("pausing"),
+                func.count().filter(~is_takeable, is_leased).label("in_hand"),
+                func.min(table.c.visible_at).filter(is_takeable).label("oldest_waiting_at"),
+            )
+            .where(table.c.job_id == job_id)
+            .group_by(table.c.queue)
+            .order_by(table.c.queue)
+        )
+        return [
+            QueueDepth(**row._mapping, is_worked_on=bool(row.in_hand) or self._is_worked_on(row.queue))
+            for row in self._rows(query)
+        ]
+
+    def _is_worked_on(self, queue: str) -> bool:
+        table = schema.messages
+        in_hand = and_(table.c.lease.is_not(None), table.c.visible_at > self.now_ms())
+        return bool(self._rows(select(table.c.message_id).where(table.c.queue == queue, in_hand).limit(1)))
 
     def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:
         table = schema.jobs

@@ -17,6 +17,7 @@ from reelwork.events import JobCancelled, stable_event_id
 from reelwork.ledger import (
     AssetRecord,
     AssetState,
+    BaseJobProgressManager,
     DeadLetter,
     Job,
     JobExists,
@@ -29,6 +30,7 @@ from reelwork.ledger import (
 )
 from reelwork.ledger.records import AnnouncementConflict
 from reelwork.runtime.declaration import Catalogue, Pipeline
+from reelwork.runtime.diagnosis import why_fired
 
 PROGRESS_BEFORE_COMPLETION_MAX: Final = 0.99
 FAILED_ASSETS_SHOWN_MAX: Final = 100
@@ -40,7 +42,10 @@ class ParametersRefused(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDetail:
+    """fired: why it has completed, in words."""
+
     status: StageStatus
+    fired: str | None
     failed_assets: Sequence[AssetRecord]
 
 
@@ -58,11 +63,12 @@ class JobDetail:
 
 
 class Jobs:
-    """Blocking; thread-safe."""
+    """Blocking; thread-safe. stages: knows the policies; without it, those of the environment hold."""
 
-    def __init__(self, ledger: Ledger, catalogue: Catalogue) -> None:
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, *, stages: BaseJobProgressManager | None = None) -> None:
         self._ledger = ledger
         self._catalogue = catalogue
+        self._stages = stages or BaseJobProgressManager(stages=catalogue.stage_rules)
 
     def check(self, pipeline_name: str, parameters: Mapping[str, Any]) -> BaseModel:
         """The parameters as the pipeline takes them.
@@ -160,20 +166,22 @@ class Jobs:
             job=job,
             progress=self.progress(job),
             phases=[phase.name for phase in pipeline.phases] if pipeline else [],
-            stages=[self._stage_detail(status) for status in self._ledger.stage_status(job_id)],
+            stages=[self.stage_detail(status) for status in self._ledger.stage_status(job_id)],
             conflicts=self._ledger.conflicts(job_id),
             dead_letters=self._ledger.dead_letters(job_id),
             details=pipeline.details(job, self._ledger) if pipeline and pipeline.details else {},
         )
 
-    def _stage_detail(self, status: StageStatus) -> StageDetail:
+    def stage_detail(self, status: StageStatus) -> StageDetail:
         failed = []
         if status.failed:
             for asset in self._ledger.assets(status.job_id, status.stage, states=[AssetState.FAILED]):
                 failed.append(asset)
                 if len(failed) == FAILED_ASSETS_SHOWN_MAX:
                     break
-        return StageDetail(status=status, failed_assets=failed)
+        completion = status.completion
+        fired = why_fired(completion, self._stages.policy_of(status.stage)) if completion else None
+        return StageDetail(status=status, fired=fired, failed_assets=failed)
 
 
 def measure_progress(pipeline: Pipeline, phase_name: str, stages: Sequence[StageStatus]) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
+from reelwork.events import VideoRangeReady
 from reelwork.ledger import AssetOutcome, AssetState, JobStatus, Work
 from tests.unit.api.conftest import PARTS, Server, dead_letter, parts
 
@@ -82,7 +85,8 @@ class TestDetail:
         detail = server.get(f"/jobs/{job_id}").json()
         (stage,) = detail["stages"]
         assert (stage["stage"], stage["expected"], stage["done"], stage["failed"]) == (PARTS, 3, 2, 1)
-        assert (stage["late"], stage["progress"]) == (0, 1.0)
+        assert (stage["late"], stage["progress"], stage["weight"]) == (0, 1.0, 11)
+        assert stage["fired"] == "settled: 2 of 3 done, 1 failed"
         (completion,) = [row.completion for row in server.ledger.stage_status(job_id)]
         assert completion is not None
         assert stage["completion"] == completion.payload()
@@ -110,6 +114,54 @@ class TestDetail:
         assert states(completed) == ["completed", "completed"]
         assert states(cancelled) == ["cancelled", "waiting"]
         assert states(failed) == ["failed", "waiting"]
+
+
+class TestStages:
+    def test_of_an_open_stage(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.start(job_id, expected=3)
+        server.record(job_id, AssetOutcome("1", weight=10), AssetOutcome("2", state=AssetState.FAILED, error="noise"))
+        server.ledger.commit(Work(stages=[parts(job_id, expected=2)]))
+        server.ledger.commit(Work(dead_letters=[dead_letter(job_id, stage=PARTS, queue="q.tiny.parts", error="noise")]))
+        told = server.get(f"/jobs/{job_id}/stages").json()
+        assert (told["job_id"], told["status"], told["phase"]) == (job_id, "running", "parts")
+        (stage,) = told["stages"]
+        counts = [stage[name] for name in ("stage", "expected", "done", "failed", "late", "weight", "fired")]
+        assert counts == [PARTS, 3, 1, 1, 0, 10, None]
+        assert stage["watermark"] == "in 15 min"
+        assert [asset["error"] for asset in stage["failed_assets"]] == ["noise"]
+        causes = [reason["cause"] for reason in stage["reasons"]]
+        assert causes == ["too few arrived", "dead letters", "announcement in conflict"]
+        assert {reason["is_stuck"] for reason in stage["reasons"]} == {False}
+        (conflict,) = told["conflicts"]
+        assert (conflict["expected"], conflict["announced"]) == (3, 2)
+
+    def test_its_queues(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        told = server.get(f"/jobs/{job_id}/stages").json()
+        assert told["stages"] == []
+        assert [reason["found"] for reason in told["reasons"]] == ["1 message waits in q.tiny.jobs"]
+        server.start(job_id)
+        ready = VideoRangeReady(job_id=job_id, event_id=uuid4(), range_index=0, start=0, end=10)
+        server.ledger.commit(Work(events=[ready]))
+        (stage,) = server.get(f"/jobs/{job_id}/stages").json()["stages"]
+        (queue,) = stage["queues"]
+        assert queue.pop("oldest_waiting_at") is not None
+        empty = {"abandoned": 0, "pausing": 0, "in_hand": 0}
+        assert queue == {"queue": "q.tiny.parts", "waiting": 1, **empty}
+
+    def test_of_a_complete_stage(self, server: Server, video: bytes) -> None:
+        job_id = server.submit(video)
+        server.start(job_id, expected=1)
+        server.record(job_id, AssetOutcome("1"))
+        server.record(job_id, AssetOutcome("2"))
+        (stage,) = server.get(f"/jobs/{job_id}/stages").json()["stages"]
+        assert (stage["fired"], stage["late"], stage["watermark"]) == ("all: 1 of 1 done", 1, None)
+        assert (stage["reasons"], stage["queues"]) == ([], [])
+
+    def test_of_nobody(self, server: Server) -> None:
+        assert server.get("/jobs/nobody/stages").status_code == 404
+        assert server.get("/jobs/a%20b/stages").status_code == 404
 
 
 class TestCancel:
