@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from reelwork.errors import ContractViolation
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 JobId = Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
-Count = Annotated[int, Field(ge=0)]
+
+
+def _number(value: object) -> object:
+    """As the JSON Schema says it: `true` and `"3"` are no numbers."""
+    if isinstance(value, bool | str):
+        raise ValueError(f"a count is a number, not {value!r:.80}")
+    return value
+
+
+Count = Annotated[int, Field(ge=0), BeforeValidator(_number)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from reelwork.errors import PermanentError
-from reelwork.events import Announcement, Asset, AssetEvent, Event, StageCompleted
+from reelwork.events import Announcement, Asset, AssetEvent, Count, Event, StageCompleted
 from reelwork.ledger import AssetState, CompletionPolicy, Job, StageStatus, Work
 from reelwork.runtime import Context, Phase, Service
 from tests.conformance.ledger.stores import Store
@@ -31,7 +31,7 @@ TTL_SECONDS = 900.0
 class VideosKeyframesReadyBatch(Announcement):
     topic = "videos.keyframes.ready.batch"
 
-    total_frames: int
+    total_frames: Count
 
     @property
     def expected(self) -> int:

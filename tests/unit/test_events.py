@@ -53,6 +53,16 @@ class TestParsing:
                 json.dumps({"job_id": JOB_ID, "event_id": EVENT_ID, "total_ranges": -1}),
                 "greater than or equal to 0",
             ),
+            (
+                "video.ranges.batch",
+                json.dumps({"job_id": JOB_ID, "event_id": EVENT_ID, "total_ranges": True}),
+                "total_ranges",
+            ),
+            (
+                "video.ranges.batch",
+                json.dumps({"job_id": JOB_ID, "event_id": EVENT_ID, "total_ranges": "8"}),
+                "total_ranges",
+            ),
             ("video.submitted", json.dumps({"job_id": JOB_ID, "more": 1}), "more"),
             ("video.submitted", json.dumps({"job_id": "../../etc"}), "job_id"),
             (
