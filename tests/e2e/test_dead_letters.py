@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reelwork.ledger import StageStatus, open_ledger
+from reelwork.ledger import NewDeadLetter, NewJob, StageStatus, Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.clips import write_clip
@@ -123,6 +123,40 @@ def test_a_range_that_failed_is_replayed_late_and_the_stage_fires_no_more(shop: 
     assert shop("dead-letters", "list", "--replayed").document[0]["replayed_at"] is not None
     refused = httpx.post(f"{shop.url}/dead-letters/replay", json={}, trust_env=False)
     assert (refused.status_code, "all=true" in refused.json()["detail"]) == (400, True)
+
+
+def test_very_many_are_replayed_in_batches_and_what_is_refused_is_told(tmp_path: Path) -> None:
+    with running(["serve", "--data", tmp_path, "--port", "0", "--workers", "0"]) as server:
+        ledger = open_ledger(f"sqlite:///{tmp_path}/reelwork.db")
+        for job_id, count in (("alive", 450), ("cancelled", 2)):
+            letters = [dead_letter(job_id, number) for number in range(count)]
+            ledger.commit(Work(new_job=NewJob(job_id=job_id, pipeline="analyze", input_path="input")))
+            ledger.commit(Work(dead_letters=letters))
+        httpx.post(f"{server.told['url']}/jobs/cancelled/cancel", trust_env=False).raise_for_status()
+        url = ("--url", server.told["url"])
+        assert len(reelwork("dead-letters", "list", *url, "--json").document) == 100
+        assert len(reelwork("dead-letters", "list", "--all", *url, "--json").document) == 452
+        ended = reelwork("dead-letters", "replay", "--error", "torn", "--yes", *url)
+        assert ended.status == 1
+        assert "450 dead letters are on their way again." in ended.stdout
+        assert "replaying: " in ended.stderr
+        assert "is cancelled; its messages are not replayed" in ended.stderr
+        assert len(ledger.dead_letters(replayed=True, limit=1_000)) == 450
+        again = reelwork("dead-letters", "replay", "--all", "--yes", *url, "--json")
+        assert (again.status, again.document["replayed"], len(again.document["refused"])) == (1, 0, 2)
+        ledger.close()
+
+
+def dead_letter(job_id: str, number: int) -> NewDeadLetter:
+    return NewDeadLetter(
+        job_id=job_id,
+        queue="q.analyze.jobs",
+        topic="video.submitted",
+        event_id=f"{job_id}-{number}",
+        body=f'{{"job_id":"{job_id}"}}',
+        error=f"message {number} is torn",
+        attempts=5,
+    )
 
 
 @pytest.mark.parametrize(

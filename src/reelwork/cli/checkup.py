@@ -39,21 +39,17 @@ class Finding:
     fix: str | None = None
 
 
-def examine(config: Config, *, stuck_after_seconds: float | None = None) -> Sequence[Finding]:
-    """All findings, the most fundamental first. stuck_after_seconds: as of `stuck_jobs`."""
-    from reelwork.cli.stuck_jobs import stuck_jobs
-
-    database = _database(config)
+def examine(config: Config) -> Sequence[Finding]:
+    """All findings about this machine, the most fundamental first."""
     return [
         _python(),
         _data_folder(config),
-        database,
+        _database(config),
         _free_disk(config),
         *(_extra(name, packages) for name, packages in EXTRAS.items()),
         _ffmpeg(),
         *_analyzers(),
         *_models(),
-        *(stuck_jobs(config, stuck_after_seconds=stuck_after_seconds) if database.health is Health.FINE else []),
     ]
 
 

@@ -18,7 +18,7 @@ PAGE_MAX: Final = 1_000
 REPLAYS_PER_REQUEST: Final = 200
 REFUSALS_SHOWN_MAX: Final = 20
 
-dead_letters = typer.Typer(help="List messages that failed for good, and replay them.", invoke_without_command=True)
+dead_letters = typer.Typer(invoke_without_command=True)
 
 OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only those of this job.", show_default=False)]
 OfStage = Annotated[
@@ -43,7 +43,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DeadLetterId = Annotated[int, typer.Argument(metavar="ID", help="Its number in the list.")]
 DeadLetterIdIfAny = Annotated[
-    int | None, typer.Argument(metavar="[ID]", help="Its number in the list; else options say which.")
+    int | None, typer.Argument(metavar="ID", help="Its number in the list; else options say which.")
 ]
 
 

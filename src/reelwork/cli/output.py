@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 WIDTH_WHERE_NOBODY_WATCHES: Final = 120
 PROGRESS_LINES: Final = 10
@@ -22,7 +23,7 @@ def tell(*parts: RenderableType) -> None:
     """For a person, on standard output."""
     console = _console(stderr=False)
     for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
+        console.print(part, soft_wrap=isinstance(part, str | Text))
 
 
 def tell_json(document: Any) -> None:

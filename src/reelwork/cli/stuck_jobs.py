@@ -25,9 +25,9 @@ def stuck_jobs(config: Config, *, stuck_after_seconds: float | None = None) -> l
     """
     from reelwork.database import sqlite_path
 
-    if not sqlite_path(config.database_url).exists():
-        return []
     try:
+        if not sqlite_path(config.database_url).exists():
+            return []
         return asyncio.run(_look(config, STUCK_AFTER_SECONDS if stuck_after_seconds is None else stuck_after_seconds))
     except (ReelworkError, ImportError) as error:
         return [Finding(SUBJECT, Health.NOTED, f"not looked at: {error}")]

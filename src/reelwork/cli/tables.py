@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich import box
 from rich.table import Table
 
@@ -9,6 +11,9 @@ RIGHT = frozenset(
     {"#", "size", "frames", "at once", "surest", "mean", "done", "failed", "expected", "attempts", "late", "weight"}
 )
 """Columns of numbers."""
+
+WHOLE = frozenset({"#", "job", "stage"})
+"""Columns of what a person copies into the next command."""
 
 
 def plain_table(title: str, *columns: str) -> Table:
@@ -22,5 +27,6 @@ def plain_table(title: str, *columns: str) -> Table:
         caption_justify="left",
     )
     for column in columns:
-        table.add_column(column, justify="right" if column in RIGHT else "left")
+        justify: Literal["left", "right"] = "right" if column in RIGHT else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE)
     return table

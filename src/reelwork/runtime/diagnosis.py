@@ -105,7 +105,9 @@ def why_fired(completion: Completion, policy: CompletionPolicy) -> str:
             detail = f", {policy.threshold:f} % asked"
         case Rule.WATERMARK:
             ttl = completion.watermark_ttl
-            detail = "" if ttl is None else f", and nothing new for {span(round(ttl * 1000))}"
+            # With its announcement, a stage of which everything came would have fired by another rule.
+            detail = ", never announced" if done + failed == total else ""
+            detail += "" if ttl is None else f", and nothing new for {span(round(ttl * 1000))}"
         case _:
             detail = ""
     return f"{completion.reason}: {counted}{detail}"

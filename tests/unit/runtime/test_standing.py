@@ -12,7 +12,7 @@ import pytest
 from reelwork.errors import PermanentError
 from reelwork.ledger import AssetOutcome, AssetState, CompletionPolicy, JobStatus, Work
 from reelwork.runtime import Phase
-from reelwork.runtime.diagnosis import Cause, Reason
+from reelwork.runtime.diagnosis import Cause, Reason, why_fired
 from reelwork.runtime.standing import JobStanding, StageStanding, Standings
 from tests.unit.runtime.house import (
     ITEMS,
@@ -253,6 +253,28 @@ class TestFired:
             announce(house, job_id, expected)
             stage = await of_stage(house, job_id)
             assert (stage.detail.fired, stage.reasons) == (words, [])
+
+        in_house(tmp_path, test)
+
+    def test_by_a_watermark_without_an_announcement(self, tmp_path: Path) -> None:
+        async def test(house: House) -> None:
+            job_id = house.start()
+            record(house, job_id, "a", "b")
+            house.clock.advance(900)
+            await house.sweeper().sweep()
+            fired = (await of_stage(house, job_id)).detail.fired
+            assert fired == "watermark: 2 of 2 done, never announced, and nothing new for 15 min"
+
+        in_house(tmp_path, test)
+
+    def test_the_percentage_is_told_only_while_it_can_be_the_one(self, tmp_path: Path) -> None:
+        async def test(house: House) -> None:
+            job_id = house.start()
+            record(house, job_id, *(str(n) for n in range(9)))
+            announce(house, job_id, 10)
+            completion = house.stage(job_id).completion
+            assert completion is not None
+            assert why_fired(completion, CompletionPolicy(95, 900)) == "threshold: 9 of 10 done"
 
         in_house(tmp_path, test)
 
