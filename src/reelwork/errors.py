@@ -59,6 +59,14 @@ class StoreUnavailable(ReelworkError):
     """A database, broker or object store does not answer; trying again may help."""
 
 
+class StoreUnreachable(StoreUnavailable):
+    """There is no connection to the database at all, or it broke: nothing else will fare better just now."""
+
+
+class WriteConflict(StoreUnavailable):
+    """Another transaction was in the way, and this one was rolled back whole; trying again is safe."""
+
+
 class ObjectExists(ReelworkError):
     """A first-writer-wins object is there already."""
 

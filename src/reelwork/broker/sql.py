@@ -6,27 +6,22 @@ so nothing can be lost between the two. Taking a message is one `UPDATE ... RETU
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
-from reelwork.database import Database, Doorbell
+from reelwork.database import Connection, Database, Listener, Statements
 from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
 T = TypeVar("T")
 
 
-@cache
-def statement(name: str) -> str:
-    return files("reelwork.broker").joinpath("statements", f"{name}.sql").read_text(encoding="utf-8")
+statement: Final = Statements("reelwork.broker")
 
 
 class Receipt(NamedTuple):
@@ -42,16 +37,17 @@ class SqlCourier:
     def __init__(self) -> None:
         self.topology = Topology({})
 
-    def publish(self, connection: Any, messages: Sequence[Message], now_ms: int) -> None:
+    def publish(self, connection: Connection, messages: Sequence[Message], now_ms: int) -> None:
         rows = [
             (queue, m.job_id, m.event_id, m.topic, m.body, m.is_replay, now_ms, now_ms)
             for m in messages
             for queue in ([m.queue] if m.queue is not None else sorted(self.topology.queues(m.topic)))
         ]
-        connection.executemany(statement("enqueue"), rows)
+        if rows:
+            connection.executemany(statement(connection.dialect, "enqueue"), rows)
 
-    def acknowledge(self, connection: Any, receipts: Sequence[object]) -> None:
-        connection.executemany(statement("acknowledge"), receipts)
+    def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None:
+        connection.executemany(statement(connection.dialect, "acknowledge"), receipts)
 
 
 class SqlBroker(Broker):
@@ -74,7 +70,7 @@ class SqlBroker(Broker):
         self._owner = lease_owner or uuid4().hex
         self._claims = 0
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reelwork-sql-broker")
-        self._bell = _Bell(database.doorbell)
+        self._bell = _Bell()
         self.courier = SqlCourier()
 
     async def declare(self, topology: Topology) -> None:
@@ -83,17 +79,20 @@ class SqlBroker(Broker):
 
     async def publish(self, messages: Sequence[Message]) -> None:
         await self._run(self._publish, messages)
-        self._database.doorbell.ring()
 
     def _publish(self, messages: Sequence[Message]) -> None:
-        with self._database.write() as connection:
+        def publish(connection: Connection) -> None:
             self.courier.publish(connection, messages, self._now_ms())
+            connection.ring()
+
+        self._database.transact(publish)
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
-        self._bell.open()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
         while True:
+            if self._bell.is_deaf:
+                self._bell.hear(await self._run(self._database.listen))
             rings = self._bell.rings
             next_visible = await self._run(self._next_visible, queue)
             now_ms = self._now_ms()
@@ -110,17 +109,15 @@ class SqlBroker(Broker):
             await self._bell.wait(rings, pause)
 
     def _next_visible(self, queue: str) -> int | None:
-        row = self._database.read(statement("next_visible"), (queue, self._now_ms()))
+        row = self._database.read(self._statement("next_visible"), (queue, self._now_ms()))
         return None if row is None else row[0]
 
     def _claim(self, queue: str, limit: int) -> list[Delivery]:
         now_ms = self._now_ms()
         self._claims += 1
         lease = f"{self._owner}:{self._claims}"
-        with self._database.write(is_durable=False) as connection:
-            rows = connection.execute(
-                statement("claim"), (now_ms + self._lease_ms, lease, queue, now_ms, limit)
-            ).fetchall()
+        claim = (now_ms + self._lease_ms, lease, queue, now_ms, limit)
+        rows = self._database.run(self._statement("claim"), claim, is_durable=False).rows
         return [self._delivery(queue, lease, row) for row in sorted(rows)]
 
     def _delivery(self, queue: str, lease: str, row: tuple[Any, ...]) -> Delivery:
@@ -137,28 +134,22 @@ class SqlBroker(Broker):
         )
 
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
-        query = "SELECT 1 FROM messages WHERE job_id = ? AND queue IN (SELECT value FROM json_each(?)) LIMIT 1"
-        return await self._run(self._database.read, query, (job_id, json.dumps(sorted(queues)))) is not None
+        parameters = (job_id, self._database.array(sorted(queues)))
+        return await self._run(self._database.read, self._statement("holds"), parameters) is not None
 
     async def release_leases(self, owner: str) -> int:
         """Hands back at once what a dead worker held; returns how many messages that were."""
-        return await self._run(self._release_leases, owner)
-
-    def _release_leases(self, owner: str) -> int:
-        with self._database.write() as connection:
-            released = connection.execute(
-                "UPDATE messages SET visible_at = ?1, lease = NULL WHERE substr(lease, 1, length(?2)) = ?2",
-                (self._now_ms(), f"{owner}:"),
-            ).rowcount
-        self._database.doorbell.ring()
-        return released
+        parameters = (self._now_ms(), f"{owner}:")
+        released = await self._run(self._database.run, self._statement("release_owner"), parameters)
+        await self._run(self._database.ring)
+        return released.changed
 
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
         await self.settle("extend", deliveries, self.lease_seconds)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         await self.settle("release", deliveries, 0)
-        self._database.doorbell.ring()
+        await self._run(self._database.ring)
 
     async def settle(self, name: str, deliveries: Sequence[Delivery], after_seconds: float) -> int:
         """Runs one of the statements that end or extend leases; returns how many of them still stood."""
@@ -166,9 +157,8 @@ class SqlBroker(Broker):
         visible_at = self._now_ms() + round(after_seconds * 1000)
         return await self._run(self._settle, name, [(visible_at, *receipt) for receipt in receipts])
 
-    def _settle(self, name: str, parameters: Sequence[tuple[object, ...]]) -> int:
-        with self._database.write(is_durable=False) as connection:
-            return connection.executemany(statement(name), parameters).rowcount
+    def _settle(self, name: str, rows: Sequence[tuple[object, ...]]) -> int:
+        return self._database.change(self._statement(name), rows, is_durable=False)
 
     @property
     def lease_seconds(self) -> float:
@@ -177,6 +167,9 @@ class SqlBroker(Broker):
     async def close(self) -> None:
         self._bell.close()
         self._executor.shutdown(wait=False)
+
+    def _statement(self, name: str) -> str:
+        return statement(self._database.dialect, name)
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)
@@ -204,27 +197,32 @@ class SqlDelivery(Delivery):
 
 
 class _Bell:
-    """Lets every waiting `receive` of this process hear the doorbell."""
+    """Lets every waiting `receive` of this process hear the database ring."""
 
-    def __init__(self, doorbell: Doorbell) -> None:
-        self._doorbell = doorbell
-        self._socket: Any = None
+    def __init__(self) -> None:
+        self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rung = asyncio.Event()
         self.rings = 0
 
-    def open(self) -> None:
-        if self._socket is None:
-            self._socket = self._doorbell.listen()
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._socket, self._hear)
+    @property
+    def is_deaf(self) -> bool:
+        return self._listener is None
 
-    def _hear(self) -> None:
-        try:
-            while self._socket.recv(64):
-                pass
-        except BlockingIOError:
-            pass
+    def hear(self, listener: Listener) -> None:
+        """Listens with `listener` from now on; whoever waits looks again, because it may have missed a ring."""
+        self.close()
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(listener.fileno(), self._take)
+        self._ring()
+
+    def _take(self) -> None:
+        if self._listener is not None and not self._listener.clear():
+            self.close()
+        self._ring()
+
+    def _ring(self) -> None:
         self.rings += 1
         self._rung.set()
         self._rung = asyncio.Event()
@@ -239,8 +237,8 @@ class _Bell:
                 return
 
     def close(self) -> None:
-        if self._socket is not None and self._loop is not None:
+        if self._listener is not None and self._loop is not None:
             if not self._loop.is_closed():
-                self._loop.remove_reader(self._socket)
-            self._doorbell.hang_up(self._socket)
-            self._socket = None
+                self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None

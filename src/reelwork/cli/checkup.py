@@ -14,12 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from reelwork.cli.missing_package import EXTRAS
+from reelwork.cli.missing_package import EXTRAS, missing_package_fix
 from reelwork.errors import ReelworkError
 from reelwork.settings import Config
 
 PYTHON_MINIMUM: Final = (3, 11)
 FREE_BYTES_MINIMUM: Final = 1024**3
+FOLDER_FIX: Final = "choose another folder with --data or REELWORK_DATA_DIR"
+SERVER_FIX: Final = "start the server, or set REELWORK_DATABASE_URL right"
 
 
 class Health(StrEnum):
@@ -75,7 +77,7 @@ def _write_below(folder: Path) -> None:
 
 def _database(config: Config) -> Finding:
     """An embedded database that is not there yet is tried in a throw-away folder."""
-    from reelwork.database import sqlite_path
+    from reelwork.database import embedded_path, shown_url
 
     def opens(url: str) -> None:
         from reelwork.ledger import open_ledger
@@ -86,11 +88,13 @@ def _database(config: Config) -> Finding:
 
     url = config.database_url
     try:
-        there = sqlite_path(url).exists()
+        path, shown = embedded_path(url), shown_url(url)
     except ReelworkError as error:
-        return Finding("database", Health.BROKEN, str(error), "unset REELWORK_DATABASE_URL")
-    if there:
-        return _tried("database", lambda: opens(url), f"{url} answers")
+        return Finding("database", Health.BROKEN, str(error), "set REELWORK_DATABASE_URL right, or unset it")
+    if path is None:
+        return _tried("database", lambda: opens(url), f"{shown} answers", SERVER_FIX)
+    if path.exists():
+        return _tried("database", lambda: opens(url), f"{shown} answers")
     with tempfile.TemporaryDirectory(prefix="reelwork-") as scratch:
         found = "there is none yet; a new one can be made"
         return _tried("database", lambda: opens(f"sqlite:///{scratch}/reelwork.db"), found)
@@ -159,9 +163,11 @@ def _models() -> list[Finding]:
     ]
 
 
-def _tried(subject: str, attempt: Callable[[], None], found: str) -> Finding:
+def _tried(subject: str, attempt: Callable[[], None], found: str, fix: str = FOLDER_FIX) -> Finding:
     try:
         attempt()
+    except ModuleNotFoundError as error:
+        return Finding(subject, Health.BROKEN, str(error), missing_package_fix(error))
     except (ReelworkError, OSError) as error:
-        return Finding(subject, Health.BROKEN, str(error), "choose another folder with --data or REELWORK_DATA_DIR")
+        return Finding(subject, Health.BROKEN, str(error), fix)
     return Finding(subject, Health.FINE, found)

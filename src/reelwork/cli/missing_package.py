@@ -8,6 +8,7 @@ EXTRAS: Final = {
     "api": ("fastapi", "uvicorn", "python_multipart"),
     "analyze": ("av", "numpy", "cv2", "scenedetect", "ai_edge_litert"),
     "ocr": ("rapidocr", "onnxruntime"),
+    "postgresql": ("psycopg",),
 }
 
 

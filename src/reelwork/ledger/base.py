@@ -12,10 +12,10 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from reelwork.errors import StoreUnavailable
+from reelwork.database import Connection
+from reelwork.errors import StoreUnavailable, StoreUnreachable
 from reelwork.ledger.commit import Transaction, apply_group
 from reelwork.ledger.records import (
     AnnouncementConflict,
@@ -36,13 +36,14 @@ from reelwork.message import Message
 Clock = Callable[[], float]
 GROUP_WORKS_MAX: Final = 500
 PAGE_SIZE: Final = 100
+T = TypeVar("T")
 
 
 class Courier(Protocol):
     """A broker that lives in the ledger's database: publishing and acknowledging ride in the ledger's transaction."""
 
-    def publish(self, connection: object, messages: Sequence[Message], now_ms: int) -> None: ...
-    def acknowledge(self, connection: object, receipts: Sequence[object]) -> None: ...
+    def publish(self, connection: Connection, messages: Sequence[Message], now_ms: int) -> None: ...
+    def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None: ...
 
 
 class _Ticket:
@@ -108,8 +109,9 @@ class Ledger(ABC):
             raise
 
     def _commit_one_by_one(self, group: Sequence[_Ticket], group_error: Exception) -> None:
-        if len(group) == 1:
-            group[0].result = group_error
+        if len(group) == 1 or isinstance(group_error, StoreUnreachable):
+            for ticket in group:
+                ticket.result = group_error
             return
         for ticket in group:
             try:
@@ -118,12 +120,11 @@ class Ledger(ABC):
                 ticket.result = error
 
     def _commit_group(self, works: Sequence[Work]) -> Sequence[list[Completion] | Exception]:
-        with self.transaction() as transaction:
-            return apply_group(transaction, works, self.now_ms())
+        return self.transact(lambda transaction: apply_group(transaction, works, self.now_ms()))
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """One write transaction of the store, committed at the end of the block, rolled back when it raises."""
+    def transact(self, change: Callable[[Transaction], T]) -> T:
+        """Runs `change` in one write transaction of the store, anew where another one was in its way."""
 
     @abstractmethod
     def attach(self, courier: Courier) -> None:

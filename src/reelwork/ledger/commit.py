@@ -1,7 +1,8 @@
 """How a group of works changes the ledger: one algorithm for every store, on the few primitives of a `Transaction`.
 
 Nothing of a work is applied before everything that could refuse it has been checked, so a refused work leaves its
-neighbours in the group untouched. Lock order: stage rows by (job, stage), then assets sorted by id.
+neighbours in the group untouched. Lock order, the same in every process: births of stages, dead letters, jobs, stage
+rows by (job, stage), then assets sorted by id.
 """
 
 from __future__ import annotations
@@ -51,15 +52,41 @@ class JobState:
     error_message: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a group must see, and whom it must keep away from what until it is committed; every list is sorted.
+
+    stages: to be changed, with the assets told of. letters: to be replayed. moving: jobs that the group may move; so
+    are those of its letters and of stages that are born now. closing: jobs that may be cancelled, with all their
+    stages. reading: jobs that are only looked at.
+    """
+
+    stages: Sequence[StageKey]
+    assets: Mapping[StageKey, Sequence[str]]
+    letters: Sequence[int]
+    moving: Sequence[str]
+    closing: Sequence[str]
+    reading: Sequence[str]
+    job_keys: Sequence[str]
+    inbox: Sequence[Inbox]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What of it is there. job_keys: by idempotency key, the job that was created with it."""
+
+    stages: dict[StageKey, Stage]
+    known: Mapping[StageKey, dict[str, Known]]
+    letters: Mapping[int, DeadLetter]
+    jobs: dict[str, JobState]
+    job_keys: dict[str, str]
+    consumed: set[Inbox]
+
+
 class Transaction(Protocol):
     """What a store can do inside one of its transactions. Every method is set-wise: a group costs a few statements."""
 
-    def load_stages(self, keys: Sequence[StageKey]) -> dict[StageKey, Stage]: ...
-    def known_assets(self, key: StageKey, asset_ids: Sequence[str]) -> dict[str, Known]: ...
-    def load_jobs(self, job_ids: Sequence[str]) -> dict[str, JobState]: ...
-    def job_with_key(self, idempotency_key: str) -> str | None: ...
-    def consumed(self, pairs: Sequence[Inbox]) -> set[Inbox]: ...
-    def dead_letter(self, dead_letter_id: int) -> DeadLetter | None: ...
+    def load(self, needs: Needs) -> Loaded: ...
     def failed_assets(self, key: StageKey, limit: int) -> dict[str, str | None]: ...
     def insert_job(self, job: NewJob, now_ms: int) -> None: ...
     def save_jobs(self, jobs: Mapping[str, JobState], now_ms: int) -> None: ...
@@ -84,7 +111,9 @@ class _Group:
     stages: dict[StageKey, Stage] = field(default_factory=dict)
     known: dict[StageKey, dict[str, Known]] = field(default_factory=dict)
     rows: dict[StageKey, dict[str, AssetRow]] = field(default_factory=dict)
+    letters_to_replay: Mapping[int, DeadLetter] = field(default_factory=dict)
     jobs: dict[str, JobState] = field(default_factory=dict)
+    job_keys: dict[str, str] = field(default_factory=dict)
     dirty_jobs: set[str] = field(default_factory=set)
     closing_jobs: set[str] = field(default_factory=set)
     consumed: set[Inbox] = field(default_factory=set)
@@ -113,30 +142,39 @@ def apply_group(transaction: Transaction, works: Sequence[Work], now_ms: int) ->
 
 
 def _load(group: _Group, works: Sequence[Work]) -> None:
+    needs = _needs(works)
+    loaded = group.transaction.load(needs)
+    group.stages = loaded.stages
+    group.known = {key: loaded.known.get(key, {}) for key in needs.stages}
+    group.rows = {key: {} for key in needs.stages}
+    group.letters_to_replay = loaded.letters
+    group.jobs = loaded.jobs
+    group.job_keys = loaded.job_keys
+    group.consumed = loaded.consumed
+
+
+def _needs(works: Sequence[Work]) -> Needs:
     updates = [update for work in works for update in work.stages]
-    keys = sorted({update.key for update in updates})
-    group.stages = group.transaction.load_stages(keys) if keys else {}
-    asset_ids: dict[StageKey, set[str]] = {}
+    assets: dict[StageKey, set[str]] = {update.key: set() for update in updates}
     for update in updates:
-        ids = asset_ids.setdefault(update.key, set())
-        ids.update(outcome.asset_id for outcome in update.outcomes)
-        ids.update(update.started)
-    for key in keys:
-        ids = asset_ids[key]
-        group.known[key] = group.transaction.known_assets(key, sorted(ids)) if ids and key in group.stages else {}
-        group.rows[key] = {}
-    job_ids = {move.job_id for work in works for move in work.moves}
-    job_ids |= {work.new_job.job_id for work in works if work.new_job is not None}
-    job_ids |= {event.job_id for work in works if work.inbox or work.stages for event in work.events}
-    job_ids |= {
-        update.job_id for update in updates if update.key not in group.stages or not update.policy.allow_partial
-    }
-    job_ids |= {update.job_id for update in updates if any(outcome.events for outcome in update.outcomes)}
-    if job_ids:
-        group.jobs = group.transaction.load_jobs(sorted(job_ids))
-    pairs = sorted({pair for work in works for pair in work.consumed} | {work.inbox for work in works if work.inbox})
-    if pairs:
-        group.consumed = group.transaction.consumed(pairs)
+        assets[update.key].update(outcome.asset_id for outcome in update.outcomes)
+        assets[update.key].update(update.started)
+    moves = [move for work in works for move in work.moves]
+    births = [work.new_job for work in works if work.new_job is not None]
+    moving = {move.job_id for move in moves} | {job.job_id for job in births}
+    moving |= {update.job_id for update in updates if not update.policy.allow_partial}
+    reading = {event.job_id for work in works if work.inbox or work.stages for event in work.events}
+    reading |= {update.job_id for update in updates if any(outcome.events for outcome in update.outcomes)}
+    return Needs(
+        stages=sorted(assets),
+        assets={key: sorted(ids) for key, ids in assets.items()},
+        letters=sorted({work.replay for work in works if work.replay is not None}),
+        moving=sorted(moving),
+        closing=sorted({move.job_id for move in moves if move.to is JobStatus.CANCELLED}),
+        reading=sorted(reading - moving),
+        job_keys=sorted({job.idempotency_key for job in births if job.idempotency_key is not None}),
+        inbox=sorted({pair for work in works for pair in work.consumed} | {work.inbox for work in works if work.inbox}),
+    )
 
 
 def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
@@ -214,7 +252,7 @@ def _check_new_job(group: _Group, job: NewJob | None) -> None:
     if job is None:
         return
     if job.idempotency_key is not None:
-        existing = group.transaction.job_with_key(job.idempotency_key)
+        existing = group.job_keys.get(job.idempotency_key)
         if existing is not None:
             raise JobExists(existing)
     if job.job_id in group.jobs:
@@ -224,19 +262,20 @@ def _check_new_job(group: _Group, job: NewJob | None) -> None:
 def _insert_job(group: _Group, job: NewJob) -> None:
     group.transaction.insert_job(job, group.now_ms)
     group.jobs[job.job_id] = JobState(JobStatus.PENDING, None)
+    if job.idempotency_key is not None:
+        group.job_keys[job.idempotency_key] = job.job_id
 
 
 def _letter_to_replay(group: _Group, dead_letter_id: int | None) -> DeadLetter | None:
     if dead_letter_id is None:
         return None
-    letter = group.transaction.dead_letter(dead_letter_id)
+    letter = group.letters_to_replay.get(dead_letter_id)
     if letter is None:
         raise ReelworkError(f"there is no dead letter {dead_letter_id}; list them to see which there are")
     if letter.replayed_at is not None or dead_letter_id in group.replayed:
         raise ReelworkError(
             f"dead letter {dead_letter_id} was replayed already; if it failed again it has a new number"
         )
-    group.jobs.update(group.transaction.load_jobs([letter.job_id]) if letter.job_id not in group.jobs else {})
     job = group.jobs.get(letter.job_id)
     if job is not None and job.status is JobStatus.CANCELLED:
         raise JobTransitionRefused(f"job {letter.job_id} is cancelled; its messages are not replayed")

@@ -1,22 +1,21 @@
-"""The ledger on SQLite: transactions on the driver's connection, reads through SQLAlchemy Core."""
+"""The ledger on SQL databases: transactions of hot statements, reads through SQLAlchemy Core."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Row, Select, and_, create_engine, func, or_, select, tuple_
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Row, Select, and_, func, or_, select, tuple_
+from sqlalchemy.exc import DataError
 
 from reelwork.database import Database
-from reelwork.errors import JobNotFound, StoreUnavailable
+from reelwork.errors import JobNotFound
 from reelwork.ledger import schema
 from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
 from reelwork.ledger.commit import Transaction
+from reelwork.ledger.postgresql import PostgresqlTransaction
 from reelwork.ledger.records import (
     TERMINAL,
     AnnouncementConflict,
@@ -31,10 +30,14 @@ from reelwork.ledger.records import (
     QueueDepth,
     StageStatus,
 )
-from reelwork.ledger.sqlite import SqliteTransaction, statement
+from reelwork.ledger.sqlite import SqliteTransaction
+from reelwork.ledger.transaction import SqlTransaction, statement
 from reelwork.ledger.work import texts_among
 
 ASSET_PAGE_SIZE = 1_000
+TRANSACTIONS: Mapping[str, type[SqlTransaction]] = {"sqlite": SqliteTransaction, "postgresql": PostgresqlTransaction}
+
+T = TypeVar("T")
 
 
 class SqlLedger(Ledger):
@@ -42,15 +45,10 @@ class SqlLedger(Ledger):
         super().__init__(clock=clock)
         self.database = database
         self._courier: Courier | None = None
-        self._engine = create_engine(URL.create("sqlite", database=str(database.path)), connect_args={"timeout": 30})
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        with self.database.write() as connection:
-            transaction = SqliteTransaction(connection, self._courier)
-            yield transaction
-        if transaction.has_events:
-            self.database.doorbell.ring()
+    def transact(self, change: Callable[[Transaction], T]) -> T:
+        start = TRANSACTIONS[self.database.dialect]
+        return self.database.transact(lambda connection: change(start(connection, self._courier)))
 
     def attach(self, courier: Courier) -> None:
         self._courier = courier
@@ -62,7 +60,7 @@ class SqlLedger(Ledger):
         return found[job_id]
 
     def find_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
-        jobs = (_found_job(row) for row in self.database.rows(statement("find_jobs"), (json.dumps(job_ids),)))
+        jobs = (_found_job(row) for row in self._hot_rows("find_jobs", self.database.array(texts_among(job_ids))))
         return {job.job_id: job for job in jobs}
 
     def jobs(
@@ -94,8 +92,8 @@ class SqlLedger(Ledger):
         return [_stage(row) for row in self._rows(query)]
 
     def known_assets(self, job_id: str, stage: str, asset_ids: Sequence[str]) -> Mapping[str, Known]:
-        ids = json.dumps(texts_among(asset_ids))
-        rows = self.database.rows(statement("known_assets"), (job_id, stage, ids))
+        ids = self.database.array(texts_among(asset_ids))
+        rows = self._hot_rows("known_assets", job_id, stage, ids)
         return {asset_id: Known(AssetState(state), attempts, bool(late)) for asset_id, state, attempts, late in rows}
 
     def assets(
@@ -183,26 +181,19 @@ class SqlLedger(Ledger):
 
     def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         queues: dict[str, dict[str, int]] = {event_id: {} for event_id in event_ids}
-        for event_id, queue, at_ms in self.database.rows(statement("consumers"), (json.dumps(event_ids),)):
+        for event_id, queue, at_ms in self._hot_rows("consumers", self.database.array(event_ids)):
             queues[event_id][queue] = max(at_ms, queues[event_id].get(queue, at_ms))
         return queues
 
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
         now_ms = self.now_ms()
         rows = [(now_ms, look_again_at[sequence], sequence) for sequence in sequences]
-        with self.database.write() as connection:
-            connection.executemany(
-                "UPDATE outbox SET published_at = coalesce(published_at, ?), look_again_at = ?, "
-                "publications = publications + 1 WHERE sequence = ?",
-                rows,
-            )
+        self.database.change(statement(self.database.dialect, "mark_published"), rows)
 
     def mark_finished(self, sequences: Sequence[int]) -> None:
         now_ms = self.now_ms()
-        with self.database.write() as connection:
-            connection.executemany(
-                "UPDATE outbox SET finished_at = ? WHERE sequence = ?", [(now_ms, sequence) for sequence in sequences]
-            )
+        rows = [(now_ms, sequence) for sequence in sequences]
+        self.database.change(statement(self.database.dialect, "mark_finished"), rows)
 
     def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
         table = schema.stages
@@ -259,30 +250,23 @@ class SqlLedger(Ledger):
         return [_job(row) for row in self._rows(query)]
 
     def mark_swept(self, job_id: str) -> None:
-        with self.database.write() as connection:
-            connection.execute("UPDATE jobs SET swept_at = ? WHERE job_id = ?", (self.now_ms(), job_id))
+        self.database.run(statement(self.database.dialect, "mark_swept"), (self.now_ms(), job_id))
 
     def ping(self) -> None:
         self._rows(select(schema.jobs.c.job_id).limit(1))
 
     def close(self) -> None:
-        self._engine.dispose()
         self.database.close()
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         try:
-            with self._reading() as connection:
+            with self.database.reading() as connection:
                 return connection.execute(query).all()
-        except UnicodeEncodeError:  # asked for what is no text: no row holds it
+        except (UnicodeEncodeError, DataError):  # asked for what is no text: no row holds it
             return []
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except (OperationalError, sqlite3.OperationalError) as error:
-            raise StoreUnavailable(f"the database {self.database.path} cannot be read: {error}") from error
+    def _hot_rows(self, name: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+        return self.database.rows(statement(self.database.dialect, name), parameters)
 
 
 def _open_stages() -> Select[Any]:

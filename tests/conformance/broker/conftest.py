@@ -1,4 +1,6 @@
-"""Every test of `test_broker.py` runs once a broker. A new broker joins by one line in BROKERS."""
+"""Every test of `test_broker.py` runs once a broker, every other once a store. A new broker joins by one line in
+BROKERS.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,25 @@ from reelwork.broker import Broker, Delivery, MemoryBroker, Message, SqlBroker, 
 from reelwork.ledger import Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
 from tests.clock import ManualClock
+from tests.conformance.ledger.stores import STORES
 
 LEASE_SECONDS = 30.0
 TOPOLOGY = Topology.of([("frames", "q.embedding"), ("frames", "q.keypoint"), ("job", "q.planner")])
 
-BROKERS: Mapping[str, Callable[[SqlLedger], Broker]] = {
-    "memory": lambda ledger: MemoryBroker(clock=ledger.clock, lease_seconds=LEASE_SECONDS),
-    "sql": lambda ledger: SqlBroker(ledger.database, clock=ledger.clock, lease_seconds=LEASE_SECONDS),
+
+def memory_broker(ledger: SqlLedger) -> Broker:
+    return MemoryBroker(clock=ledger.clock, lease_seconds=LEASE_SECONDS)
+
+
+def sql_broker(ledger: SqlLedger) -> Broker:
+    return SqlBroker(ledger.database, clock=ledger.clock, lease_seconds=LEASE_SECONDS)
+
+
+# A broker, and the store of the ledger beside it.
+BROKERS: Mapping[str, tuple[Callable[[SqlLedger], Broker], str]] = {
+    "memory": (memory_broker, "sqlite"),
+    "sql-on-sqlite": (sql_broker, "sqlite"),
+    "sql-on-postgresql": (sql_broker, "postgresql"),
 }
 
 
@@ -66,18 +80,36 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@pytest.fixture(params=sorted(STORES))
+def store(request: pytest.FixtureRequest) -> str:
+    """The name of the store under the ledger."""
+    return str(request.param)
+
+
 @pytest.fixture
-def ledger(tmp_path: Path, clock: ManualClock) -> Iterator[SqlLedger]:
-    ledger = open_ledger(f"sqlite:///{tmp_path}/reelwork.db", clock=clock)
+def url(store: str, tmp_path: Path) -> Iterator[str]:
+    with STORES[store](tmp_path, "reelwork") as url:
+        yield url
+
+
+@pytest.fixture
+def ledger(url: str, clock: ManualClock) -> Iterator[SqlLedger]:
+    ledger = open_ledger(url, clock=clock)
     yield ledger
     ledger.close()
 
 
-@pytest.fixture(params=sorted(BROKERS))
-async def bench(request: pytest.FixtureRequest, ledger: SqlLedger, clock: ManualClock) -> AsyncIterator[Bench]:
-    broker = BROKERS[request.param](ledger)
+@pytest.fixture
+async def bench(broker_kind: str, ledger: SqlLedger, clock: ManualClock) -> AsyncIterator[Bench]:
+    """For tests that are parametrised by `each_broker`."""
+    broker = BROKERS[broker_kind][0](ledger)
     await broker.declare(TOPOLOGY)
     if isinstance(broker, SqlBroker):
         ledger.attach(broker.courier)
     yield Bench(broker, ledger, clock)
     await broker.close()
+
+
+each_broker = pytest.mark.parametrize(
+    ("broker_kind", "store"), [pytest.param(name, store, id=name) for name, (_, store) in sorted(BROKERS.items())]
+)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.conformance.broker.conftest import LEASE_SECONDS, Bench, event_ids
+from tests.conformance.broker.conftest import LEASE_SECONDS, Bench, each_broker, event_ids
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, each_broker]
 NAMES = [f"event-{number:02}" for number in range(20)]
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from reelwork.broker import Delivery, SqlBroker, Topology
-from reelwork.database import Database
+from reelwork.database import open_database
 from reelwork.errors import JobNotFound
 from reelwork.events import VideoRangesBatch, VideoSubmitted, stable_event_id
 from reelwork.ledger import Inbox, JobMove, JobStatus, NewDeadLetter, Work
@@ -155,10 +155,10 @@ class TestOwners:
 
 class TestWaking:
     @pytest.mark.usefixtures("broker")
-    async def test_a_process_that_waits_hears_of_every_commit_in_another(self, ledger: SqlLedger) -> None:
+    async def test_a_process_that_waits_hears_of_every_commit_in_another(self, ledger: SqlLedger, url: str) -> None:
         """The other process polls once a day; each message is committed after the one before has been told of."""
         rounds = 25
-        arguments = ["sqlite:///" + str(ledger.database.path), QUEUE, rounds]
+        arguments = [url, QUEUE, rounds]
         with ready_children("tests.conformance.broker.waiter", [arguments]) as (waiter,):
             for number in range(rounds):
                 event = submitted(f"job-{number}")
@@ -166,9 +166,9 @@ class TestWaking:
                 assert await asyncio.wait_for(asyncio.to_thread(waiter.line), 30) == str(event.identity)
 
     async def test_two_brokers_of_one_process_both_hear(
-        self, ledger: SqlLedger, broker: SqlBroker, clock: ManualClock
+        self, ledger: SqlLedger, broker: SqlBroker, clock: ManualClock, url: str
     ) -> None:
-        database = Database(ledger.database.path)
+        database = open_database(url)
         other = SqlBroker(database, clock=clock)
         waiting = [asyncio.create_task(taker.receive(QUEUE, limit=1, wait_seconds=600)) for taker in (broker, other)]
         await asyncio.to_thread(ledger.commit_all, [Work(events=[submitted(job_id)]) for job_id in "ab"])

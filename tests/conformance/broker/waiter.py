@@ -10,7 +10,7 @@ import sys
 
 import reelwork.broker.sql
 from reelwork.broker import SqlBroker
-from reelwork.database import Database, sqlite_path
+from reelwork.database import open_database
 from tests.processes import READY
 
 FOREVER_SECONDS = 86_400.0
@@ -18,7 +18,7 @@ FOREVER_SECONDS = 86_400.0
 
 async def main(url: str, queue: str, count: int) -> None:
     reelwork.broker.sql.IDLE_POLL_SECONDS = FOREVER_SECONDS  # type: ignore[misc]
-    database = Database(sqlite_path(url))
+    database = open_database(url)
     broker = SqlBroker(database)
     assert await broker.receive(queue, limit=1, wait_seconds=0) == []
     print(READY, flush=True)

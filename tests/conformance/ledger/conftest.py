@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,22 @@ from tests.conformance.ledger.stores import STORES, Store
 
 
 @pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store(STORES[request.param](tmp_path))
+def kind(request: pytest.FixtureRequest) -> str:
+    """The name of a store in STORES."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store(kind: str, tmp_path: Path) -> Iterator[Store]:
+    with STORES[kind](tmp_path, "reelwork") as url:
+        yield Store(url)
+
+
+@pytest.fixture
+def new_urls(kind: str, tmp_path: Path) -> Iterator[list[str]]:
+    """Where ledgers can be that are not there yet."""
+    with ExitStack() as stores:
+        yield [stores.enter_context(STORES[kind](tmp_path, f"new-{number}")) for number in range(4)]
 
 
 @pytest.fixture

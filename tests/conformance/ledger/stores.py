@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -27,9 +28,22 @@ from reelwork.ledger import (
     open_ledger,
 )
 from tests.clock import ManualClock
+from tests.postgresql import fresh_database
 
-STORES: Mapping[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: f"sqlite:///{folder}/reelwork.db",
+
+@contextmanager
+def sqlite_file(folder: Path, name: str) -> Iterator[str]:
+    yield f"sqlite:///{folder}/{name}.db"
+
+
+def postgresql_database(_folder: Path, name: str) -> AbstractContextManager[str]:
+    """`reelwork` has its schema already, which saves time; any other is to be made as an empty one is."""
+    return fresh_database(migrated=name == "reelwork")
+
+
+STORES: Mapping[str, Callable[[Path, str], AbstractContextManager[str]]] = {
+    "sqlite": sqlite_file,
+    "postgresql": postgresql_database,
 }
 
 TTL_SECONDS = 900.0

@@ -66,15 +66,14 @@ def test_a_writer_killed_in_the_middle_loses_nothing_committed_and_leaves_nothin
     assert completion.processed_assets == 3 * committed
 
 
-def test_processes_that_make_the_same_new_ledgers_at_once(store: Store) -> None:
+def test_processes_that_make_the_same_new_ledgers_at_once(new_urls: list[str]) -> None:
     """Several ledgers, because the race is short."""
-    urls = [f"{store.url}{number}" for number in range(4)]
     names = [f"job-{number}" for number in range(4)]
-    with ready_children(f"{HERE}.opener", [(name, *urls) for name in names]) as children:
+    with ready_children(f"{HERE}.opener", [(name, *new_urls) for name in names]) as children:
         for child in children:
             child.go()
         assert [child.result() for child in children] == names
-    for url in urls:
+    for url in new_urls:
         ledger = Store(url).open()
         assert sorted(job.job_id for job in ledger.jobs()) == names
         ledger.close()

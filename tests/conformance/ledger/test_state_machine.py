@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -43,12 +43,13 @@ QUIET_STEP = st.builds(Step, st.lists(NEWS, min_size=1, max_size=3).map(tuple), 
 
 
 class LedgerStory(RuleBasedStateMachine):
-    url_of: Callable[[Path], str]
+    place: Callable[[Path, str], AbstractContextManager[str]]
 
     @initialize()
     def begin(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self.store = Store(type(self).url_of(Path(self._folder.name)))
+        self._places = ExitStack()
+        folder = self._places.enter_context(tempfile.TemporaryDirectory())
+        self.store = Store(self._places.enter_context(type(self).place(Path(folder), "reelwork")))
         self.clock = self.store.clock
         self.ledger = self.store.open()
         self.other: Ledger | None = None
@@ -58,7 +59,7 @@ class LedgerStory(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
             self._close()
-            self._folder.cleanup()
+            self._places.close()
 
     @rule(job_id=JOB)
     def submit(self, job_id: str) -> None:
@@ -212,27 +213,28 @@ def _keys(completions: list[Any]) -> list[tuple[str, str]]:
 @contextmanager
 def _fault(ledger: Ledger, *, is_committed: bool) -> Iterator[None]:
     """The ledger's next transactions end in an error, before or after they are committed."""
-    transaction = ledger.transaction
+    transact = ledger.transact
 
-    @contextmanager
-    def failing() -> Iterator[Transaction]:
-        inner: AbstractContextManager[Transaction] = transaction()
-        with inner as opened:
-            yield opened
+    def failing(change: Callable[[Transaction], Any]) -> Any:
+        def interrupted(transaction: Transaction) -> Any:
+            result = change(transaction)
             if not is_committed:
                 raise StoreUnavailable("the process died before the commit")
+            return result
+
+        transact(interrupted)
         raise StoreUnavailable("the answer was lost")
 
-    ledger.transaction = failing  # type: ignore[method-assign]
+    ledger.transact = failing  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del ledger.transaction  # type: ignore[method-assign]
+        del ledger.transact  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("name", sorted(STORES))
 def test_any_story(name: str) -> None:
-    story = type("Story", (LedgerStory,), {"url_of": staticmethod(STORES[name])})
+    story = type("Story", (LedgerStory,), {"place": staticmethod(STORES[name])})
     run_state_machine_as_test(
         story,
         settings=settings(

@@ -1,0 +1,3 @@
+UPDATE messages
+SET visible_at = $1, lease = NULL
+WHERE starts_with(lease, $2)

@@ -1,0 +1,3 @@
+UPDATE jobs
+SET swept_at = $1
+WHERE job_id = $2

@@ -1,0 +1,3 @@
+UPDATE outbox
+SET finished_at = ?
+WHERE sequence = ?

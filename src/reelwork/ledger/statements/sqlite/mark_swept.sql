@@ -1,0 +1,3 @@
+UPDATE jobs
+SET swept_at = ?
+WHERE job_id = ?
