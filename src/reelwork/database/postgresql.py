@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reelwork.database.arrays import array_literal
-from reelwork.database.base import Database, Listener, Result, Row
+from reelwork.database.base import Cursor, Database, Listener, Result, Row
 from reelwork.errors import ConfigurationError, InvalidWork, StoreUnavailable, StoreUnreachable, WriteConflict
 
 POOL_CONNECTIONS: Final = 4
@@ -81,6 +81,16 @@ class PipelinedCursor:
         return self._cursor.fetchall()
 
 
+class NothingDone:
+    """What a statement gives that had no row to run for."""
+
+    rowcount = 0
+
+    @staticmethod
+    def fetchall() -> list[Any]:
+        return []
+
+
 class PostgresqlConnection:
     """A write transaction as `reelwork.database.base.Connection` has it."""
 
@@ -94,7 +104,9 @@ class PostgresqlConnection:
     def execute(self, statement: str | bytes, parameters: Sequence[Any] = ()) -> PipelinedCursor:
         return PipelinedCursor(_execute(self._connection, statement, parameters), self._pipeline)
 
-    def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> PipelinedCursor:
+    def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> Cursor:
+        if not rows:
+            return NothingDone()
         return self.execute(statement, [array_literal(column) for column in zip(*rows, strict=True)])
 
     @staticmethod

@@ -43,9 +43,9 @@ class CountedLedger(SqlLedger):
 def with_recorder(folder: Path, test: Callable[[Recorder, CountedLedger, list[str]], object]) -> None:
     async def bounded() -> None:
         open_ledger(f"sqlite:///{folder}/db").close()
-        from reelwork.database import Database
+        from reelwork.database.sqlite import SqliteDatabase
 
-        ledger = CountedLedger(Database(folder / "db"))
+        ledger = CountedLedger(SqliteDatabase(folder / "db"))
         ledger.prepare()
         heard: list[str] = []
         with ThreadPoolExecutor(1) as executor:
