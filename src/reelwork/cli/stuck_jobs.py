@@ -23,10 +23,11 @@ def stuck_jobs(config: Config, *, stuck_after_seconds: float | None = None) -> l
 
     stuck_after_seconds: without news for so long, a stage is stuck.
     """
-    from reelwork.database import sqlite_path
+    from reelwork.database import embedded_path
 
     try:
-        if not sqlite_path(config.database_url).exists():
+        path = embedded_path(config.database_url)
+        if path is not None and not path.exists():
             return []
         return asyncio.run(_look(config, STUCK_AFTER_SECONDS if stuck_after_seconds is None else stuck_after_seconds))
     except (ReelworkError, ImportError) as error:
