@@ -36,6 +36,8 @@ from rich.console import Console
 
 UNITS_MAX = 200_000
 GROUP = 50
+LOADED_SMALL = 20
+BACKLOG_MAX = 2  # times the seconds of publishing
 SAY = Console(stderr=True)
 
 
@@ -43,7 +45,8 @@ SAY = Console(stderr=True)
 class Plan:
     """units: of the runs that are measured by turns, `rounds` times. units_once: of those that are measured once.
 
-    small: how many small runs give the delays, idle, and beside each of `loads` big runs of `units`.
+    small: how many small runs give the idle delays. loads: how many big runs have LOADED_SMALL small ones beside them;
+    load_seconds: how long such a one is published for.
     """
 
     units: int
@@ -51,10 +54,11 @@ class Plan:
     units_once: tuple[int, ...]
     small: int
     loads: int
+    load_seconds: float
 
 
-FULL = Plan(units=10_000, rounds=PAIRS_MIN, units_once=(100_000,), small=100, loads=3)
-QUICK = Plan(units=2_000, rounds=2, units_once=(), small=20, loads=1)
+FULL = Plan(units=10_000, rounds=PAIRS_MIN, units_once=(100_000,), small=200, loads=5, load_seconds=4)
+QUICK = Plan(units=2_000, rounds=2, units_once=(), small=20, loads=1, load_seconds=1)
 
 
 def systems(names: Sequence[str]) -> list[System]:
@@ -115,20 +119,33 @@ def rates(entrants: Sequence[Entrant], runs: dict[str, list[FanOut]], units: int
     return rows
 
 
-def delays(entrant: Entrant, plan: Plan, publishing_seconds: float) -> dict[str, Any]:
-    """Of small runs, one unit a message. publishing_seconds: of a big run, over which the small ones are spread."""
+def delays(entrant: Entrant, plan: Plan, runs: Sequence[FanOut]) -> dict[str, Any]:
+    """Of small runs, one unit a message. runs: what tells how fast this one publishes and works."""
     SAY.print(f"delays: {entrant.label}")
     idle = idle_delays(entrant, plan.small)
+    units, publishing_seconds = load_of(plan, runs)
+    pause = publishing_seconds / (LOADED_SMALL + 1)
     loaded: list[float] = []
     for _ in range(plan.loads):
-        pause = publishing_seconds / (plan.small + 1)
-        loaded += loaded_delays(entrant, units=plan.units, count=plan.small, pause_seconds=pause)
+        loaded += loaded_delays(entrant, units=units, count=LOADED_SMALL, pause_seconds=pause)
     return {
         "label": entrant.label,
         "is_ours": entrant.is_ours,
+        "load_units": units,
         "idle_ms": percentiles(idle),
         "loaded_ms": percentiles(loaded),
     }
+
+
+def load_of(plan: Plan, runs: Sequence[FanOut]) -> tuple[int, float]:
+    """How many units are published in the seconds of the plan, or fewer where working on them would take much longer;
+    and how long it takes to publish them. The small runs lie between them.
+    """
+    published_per_second = plan.units / Spread.of([run.publishing for run in runs]).median
+    worked_per_second = plan.units / Spread.of([run.whole for run in runs]).median
+    fastest = min(published_per_second, worked_per_second * BACKLOG_MAX)
+    units = min(max(round(fastest * plan.load_seconds), 1), UNITS_MAX)
+    return units, units / published_per_second
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
@@ -149,7 +166,7 @@ def measure(plan: Plan, chosen: Sequence[System], folder: Path) -> dict[str, Any
         runs = by_turns(entrants, plan.units, plan.rounds)
         report["rates"] = rates(entrants, runs, plan.units)
         single = [entrant for entrant in entrants if entrant.group == 1]
-        report["delays"] = [delays(entrant, plan, _median_publishing(runs[entrant.label])) for entrant in single]
+        report["delays"] = [delays(entrant, plan, runs[entrant.label]) for entrant in single]
         for units in plan.units_once:
             report["rates"] += rates(entrants, by_turns(entrants, units, 1), units)
         report["twice"] = [{"label": entrant.label, **asdict(deliver_twice(entrant))} for entrant in single]
@@ -157,16 +174,12 @@ def measure(plan: Plan, chosen: Sequence[System], folder: Path) -> dict[str, Any
     return report
 
 
-def _median_publishing(runs: Sequence[FanOut]) -> float:
-    return Spread.of([run.publishing for run in runs]).median
-
-
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="contenders, by commas: reelwork, celery, dramatiq, huey")
     parser.add_argument("--units", help="units of the runs by turns, and by commas of those measured once")
     parser.add_argument("--rounds", type=int, help=f"at least {PAIRS_MIN} for a ratio to be quoted")
-    parser.add_argument("--small", type=int, help="small runs, for the delays")
+    parser.add_argument("--small", type=int, help="small runs, for the idle delays")
     parser.add_argument("--quick", action="store_true", help="a minute's look")
     parser.add_argument(
         "--data", type=Path, default=CACHE / "benchmarks", help="folder on a real disk (default %(default)s)"
@@ -193,7 +206,7 @@ def main() -> int:
     chosen = options()
     plan = plan_of(chosen)
     contenders = systems([name for name in chosen.only.split(",") if name])
-    with scratch_folder(chosen.data) as folder:
+    with scratch_folder(chosen.data.resolve()) as folder:
         report = measure(plan, contenders, folder)
     if chosen.json:
         print(json.dumps(report, indent=2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import uuid4
 
 from contenders.producer import Run
 from contenders.reelwork_pipeline import EVENTS, UnitsReady
@@ -16,7 +15,7 @@ from reelwork.runtime.backends import Backends, open_backends
 from reelwork.runtime.jobs import Jobs
 from reelwork.settings import Config
 
-EVENTS_PER_WORK = 500
+EVENTS_PER_WORK = 1_000
 
 
 class ReelworkPublisher:
@@ -24,18 +23,19 @@ class ReelworkPublisher:
         self._backends = backends
         self._runner = runner
         self._jobs = Jobs(backends.ledger, backends.catalogue)
+        self._new_id = backends.world.new_id  # what `context.new_id` gives a handler
         self._first_unit: UnitsReady | None = None
 
     def publish(self, run: Run) -> None:
-        job_id = self._jobs.create("fan-in", job_id=uuid4(), input_path="", parameters={"number": run.number})
+        job_id = self._jobs.create("fan-in", job_id=self._new_id(), input_path="", parameters={"number": run.number})
         batch, ready = EVENTS[run.kind]
-        self._backends.ledger.commit(Work(events=[batch(job_id=job_id, event_id=uuid4(), total_units=run.units)]))
+        announcement = batch(job_id=job_id, event_id=self._new_id(), total_units=run.units)
         firsts = range(0, run.units, run.group)
         for start in range(0, len(firsts), EVENTS_PER_WORK):
             events = [
                 ready(
                     job_id=job_id,
-                    event_id=uuid4(),
+                    event_id=self._new_id(),
                     base=run.base,
                     first=first,
                     count=min(run.group, run.units - first),
@@ -45,7 +45,7 @@ class ReelworkPublisher:
             ]
             if start == 0:
                 self._first_unit = events[0]
-            self._backends.ledger.commit(Work(events=events))
+            self._backends.ledger.commit(Work(events=[announcement, *events] if start == 0 else events))
 
     def repeat_first_unit(self) -> None:
         """As a broker does that lost an acknowledgement: the same message, with the same id."""

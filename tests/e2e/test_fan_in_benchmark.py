@@ -14,7 +14,7 @@ import psutil
 
 REPOSITORY = Path(__file__).parents[2]
 SECONDS_MAX = 120
-FEW = ("--only", "reelwork", "--units", "60,120", "--rounds", "2", "--small", "3")
+FEW = ("--quick", "--only", "reelwork", "--units", "60,120", "--rounds", "2", "--small", "3")
 
 
 @contextmanager
