@@ -57,7 +57,7 @@ class Plan:
     load_seconds: float
 
 
-FULL = Plan(units=10_000, rounds=PAIRS_MIN, units_once=(100_000,), small=200, loads=5, load_seconds=4)
+FULL = Plan(units=10_000, rounds=PAIRS_MIN, units_once=(100_000,), small=200, loads=5, load_seconds=3)
 QUICK = Plan(units=2_000, rounds=2, units_once=(), small=20, loads=1, load_seconds=1)
 
 

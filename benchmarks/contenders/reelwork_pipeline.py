@@ -13,7 +13,6 @@ from reelwork.events import Announcement, Asset, AssetEvent, Event, StageComplet
 from reelwork.ledger import CompletionPolicy
 
 ALL = CompletionPolicy(threshold_percentage=100)
-PREFETCH = 64
 
 
 class Parameters(BaseModel):
@@ -79,7 +78,7 @@ async def start(_event: RunSubmitted, context: Context) -> None:
 
 
 @coroutine.stage("fan_in.coroutine", announced_by=CoroutineBatch, completes_with=CoroutineCompleted, policy=ALL)
-@coroutine.on(CoroutineReady, queue="q.fan_in.coroutine", prefetch=PREFETCH)
+@coroutine.on(CoroutineReady, queue="q.fan_in.coroutine")
 async def work_in_a_coroutine(event: CoroutineReady, context: Context) -> None:
     assert context.asset is not None
     if event.is_slow:
@@ -88,7 +87,7 @@ async def work_in_a_coroutine(event: CoroutineReady, context: Context) -> None:
 
 
 @thread.stage("fan_in.thread", announced_by=ThreadBatch, completes_with=ThreadCompleted, policy=ALL)
-@thread.on(ThreadReady, queue="q.fan_in.thread", prefetch=PREFETCH)
+@thread.on(ThreadReady, queue="q.fan_in.thread")
 def work_in_a_thread(event: ThreadReady, context: Context) -> None:
     assert context.asset is not None
     if event.is_slow:
