@@ -55,9 +55,9 @@ def sheets(report: dict[str, Any]) -> Iterator[Sheet]:
 
 def _rates(units: int, rows: list[dict[str, Any]]) -> Sheet:
     count = rows[0]["units_per_second"]["count"]
-    spread = "median (lowest to highest)" if count > 1 else "measured once"
+    spread = f"median (lowest to highest) of {count} rounds" if count > 1 else "measured once"
     return Sheet(
-        title=f"{units:,} units, {count} rounds: units a second, {spread}",
+        title=f"{units:,} units: units a second, {spread}",
         headings=("", "units/s", "published/s", "against the best other", "goal"),
         rows=tuple(_rate(row) for row in rows),
     )
