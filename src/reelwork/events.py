@@ -5,9 +5,11 @@ The body of a message is the event as flat JSON, exactly its contract; its id, t
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import getrandbits
 from typing import Annotated, Any, ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -40,6 +42,16 @@ class Asset:
 def stable_event_id(name: str) -> UUID:
     """The id of an event of which there can be only one: the same name gives the same id on every machine."""
     return uuid5(NAMESPACE_URL, f"reelwork:{name}")
+
+
+def new_event_id() -> UUID:
+    """The id of an event of which there may be many: a random one (version 4) that begins with the time.
+
+    What happens together so lies together in an index; ids without any order make a store of events several times
+    slower.
+    """
+    milliseconds = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
+    return UUID(int=milliseconds << 80 | 0x4 << 76 | getrandbits(12) << 64 | 0b10 << 62 | getrandbits(62))
 
 
 def completion_event_id(job_id: str, stage: str) -> UUID:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """body: the event as flat JSON. With `queue` it goes to that queue only, else to every queue of its topic."""
 
     event_id: str

@@ -199,8 +199,9 @@ def _validate_stage(update: StageUpdate) -> None:
 
 def validate_outcome(stage: str, outcome: AssetOutcome) -> None:
     """Raises InvalidWork for an outcome that would have its neighbours in a work refused."""
-    _validate_ids(f"stage {stage!r}", [outcome.asset_id])
-    _validate_outcome(f"stage {stage!r}", outcome)
+    name = f"stage {stage!r:.300}"
+    _validate_ids(name, (outcome.asset_id,))
+    _validate_outcome(name, outcome)
 
 
 def _validate_outcome(name: str, outcome: AssetOutcome) -> None:

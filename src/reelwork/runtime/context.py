@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from reelwork.errors import InvalidWork
-from reelwork.events import Asset, Event, JobCompleted, JobFailed, stable_event_id
+from reelwork.events import Asset, Event, JobCompleted, JobFailed, new_event_id, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger
 from reelwork.objects import ObjectStore
 
@@ -32,7 +32,7 @@ class Context:
     ledger: Ledger
     asset: Asset | None = None
     first_phase: str | None = None
-    new_id: Callable[[], UUID] = uuid4
+    new_id: Callable[[], UUID] = new_event_id
     cancelled: threading.Event = field(default_factory=threading.Event)
     events: list[Event] = field(default_factory=list)
     moves: list[JobMove] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import coroutine
@@ -29,7 +29,7 @@ class AssetsFailed(Exception):
     `failures` maps their ids to what happened.
     """
 
-    def __init__(self, failures: dict[str, str]) -> None:
+    def __init__(self, failures: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{asset_id}: {error}" for asset_id, error in failures.items()))
         self.failures = failures
 

@@ -6,6 +6,7 @@ It drains on SIGTERM and when its parent is gone, and leaves with REPLACE_ME whe
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ from reelwork.settings import Config
 
 BROKEN: Final = 1
 REPLACE_ME: Final = 75
+OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
+SWITCH_SECONDS: Final = 0.001
 CONFIGURATION: Final = 78
 
 
@@ -49,9 +52,21 @@ async def run_worker(name: str, services: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     _when_parent_is_gone(lambda: loop.call_soon_threadsafe(worker.stop))
+    _settle_in()
     await worker.run()
     await backends.close()
     return REPLACE_ME if worker.must_be_replaced else 0
+
+
+def _settle_in() -> None:
+    """What is loaded by now stays, so the collector need not look at it again, and a group of deliveries is no garbage.
+
+    Its threads take turns more often than by default, so that a message is not kept waiting by a commit.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def _when_parent_is_gone(act: Callable[[], object]) -> None:

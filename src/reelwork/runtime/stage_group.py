@@ -58,6 +58,7 @@ class StageGroup:
         self._jobs: dict[str, JobAtHand] = {}
         self._attempt = ""
         self._calls = 0
+        self._handing_back: list[asyncio.Task[None]] = []
         self._is_hung = False
         self._is_marked = False
         self._trying: Asset | None = None
@@ -83,6 +84,11 @@ class StageGroup:
 
     async def hand_back(self) -> None:
         """Gives what was not begun to the next worker; where that fails, its lease ends."""
+        handing_back = asyncio.create_task(self._hand_back())
+        self._handing_back.append(handing_back)
+        await asyncio.shield(handing_back)  # cut off in the middle it would be nobody's until its lease ends
+
+    async def _hand_back(self) -> None:
         left = []
         with contextlib.suppress(IndexError):
             while True:
@@ -106,7 +112,7 @@ class StageGroup:
         finally:
             for keeper in keepers:
                 keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            await asyncio.gather(*keepers, *self._handing_back, return_exceptions=True)
 
     async def _hold(self) -> None:
         """So long may what was not begun wait for what was; longer, and another worker may be idle meanwhile."""
@@ -175,9 +181,11 @@ class StageGroup:
             except Exception as error:
                 run.error = error
                 continue
-            keys = {(event.job_id, asset.asset_id) for asset in run.assets}
-            run.is_twin = not taken.isdisjoint(keys)
-            taken |= keys
+            for asset in run.assets:
+                key = (event.job_id, asset.asset_id)
+                if key in taken:
+                    run.is_twin = True
+                taken.add(key)
             if time.monotonic() >= yield_at:
                 await asyncio.sleep(0)
                 yield_at = time.monotonic() + YIELD_EVERY_SECONDS
@@ -250,7 +258,7 @@ class StageGroup:
             while self._goes_on(run):
                 if run.delivery.is_suspect and not await self._mark(run):
                     continue
-                asset = run.assets.popleft()
+                asset = run.assets.pop()
                 context = self._context(run, asset)
                 try:
                     result, rest = run_inline(self._handler, run.event, context)
@@ -309,7 +317,7 @@ class StageGroup:
                     return
 
     def _try_in_thread(self, run: StageRun) -> None:
-        asset = self._trying = run.assets.popleft()
+        asset = self._trying = run.assets.pop()
         context = self._context(run, asset)
         try:
             result = contained(self._handler, run.event, context)
@@ -323,7 +331,7 @@ class StageGroup:
         """Marks an asset that may have killed its worker before it is touched; False when it is not to be touched."""
         if run.bury_killer():
             return False
-        started = self._handling.stages.started(run.event.job_id, self._stage.name, [run.assets[0].asset_id])
+        started = self._handling.stages.started(run.event.job_id, self._stage.name, [run.assets[-1].asset_id])
         try:
             await self._recording.mark(run, started)
         except Exception as error:

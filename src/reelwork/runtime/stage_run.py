@@ -7,7 +7,6 @@ killing its worker is marked before it is touched, so that only it uses up its a
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +21,8 @@ from reelwork.runtime.context import Context
 from reelwork.runtime.outcome import describe, is_resolved
 
 CRASHES_MAX: Final = 3
+NONE: Final[Mapping[str, str]] = {}
+NO_ATTEMPTS: Final[Mapping[str, int]] = {}
 
 
 @dataclass(slots=True)
@@ -34,8 +35,8 @@ class JobAtHand:
 
 
 class StageRun:
-    """assets: still to be tried. outcomes: not recorded yet. error: why the whole delivery ends badly. is_twin: another
-    delivery at hand has one of its assets. is_over: it is not in this worker's hands any more.
+    """assets: still to be tried, the next one last. outcomes: not recorded yet. error: why the delivery ends badly.
+    is_twin: another delivery at hand has one of its assets. is_over: it is not in this worker's hands any more.
     """
 
     __slots__ = (
@@ -56,20 +57,20 @@ class StageRun:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        self.assets: deque[Asset] = deque()
+        self.assets: list[Asset] = []
         self.outcomes: list[AssetOutcome] = []
-        self.transient: dict[str, str] = {}
-        self.failed: dict[str, str] = {}
-        self.attempts: dict[str, int] = {}
+        self.transient: Mapping[str, str] = NONE
+        self.failed: Mapping[str, str] = NONE
+        self.attempts: Mapping[str, int] = NO_ATTEMPTS
         self.error: Exception | None = None
         self.is_twin = False
         self.is_over = False
 
     def read(self, event: AssetEvent) -> None:
-        """Takes the assets from the event of the delivery, each once."""
+        """Takes the assets from the event of the delivery, each once; the last of them is the next to be tried."""
         self.event = event
         assets = event.assets()
-        self.assets = deque(assets if len(assets) == 1 else {asset.asset_id: asset for asset in assets}.values())
+        self.assets = [*assets] if len(assets) == 1 else [*{a.asset_id: a for a in reversed(assets)}.values()]
 
     def skip_resolved(self, known: Mapping[str, Known]) -> None:
         """Leaves the assets that still need work.
@@ -77,21 +78,19 @@ class StageRun:
         What hung or killed its worker before comes last, or its neighbours would never have their turn.
         """
         is_replay = self.delivery.message.is_replay
-        waiting = []
-        for asset in self.assets:
-            before = known.get(asset.asset_id)
-            if not is_resolved(before, is_replay=is_replay):
-                waiting.append(asset)
-            elif before is not None and before.state is AssetState.FAILED:
-                self.failed[asset.asset_id] = "failed in an earlier delivery"
-            if before is not None:
-                self.attempts[asset.asset_id] = before.attempts
-        waiting.sort(key=lambda asset: self.attempts.get(asset.asset_id, 0))
-        self.assets = deque(waiting)
+        own = {asset.asset_id: known[asset.asset_id] for asset in self.assets if asset.asset_id in known}
+        if not own:
+            return
+        resolved = {asset_id for asset_id, before in own.items() if is_resolved(before, is_replay=is_replay)}
+        failed = [asset_id for asset_id in resolved if own[asset_id].state is AssetState.FAILED]
+        self.failed = dict.fromkeys(failed, "failed in an earlier delivery")
+        self.attempts = {asset_id: before.attempts for asset_id, before in own.items()}
+        self.assets = [asset for asset in self.assets if asset.asset_id not in resolved]
+        self.assets.sort(key=lambda asset: -self.attempts.get(asset.asset_id, 0))
 
     @property
     def attempts_of_next(self) -> int:
-        return self.attempts.get(self.assets[0].asset_id, 0) if self.assets else 0
+        return self.attempts.get(self.assets[-1].asset_id, 0) if self.assets else 0
 
     def drop(self) -> None:
         """The job was cancelled: what is left to do, and what nobody has recorded, is of no use."""
@@ -115,10 +114,10 @@ class StageRun:
         if isinstance(error, PermanentError | InvalidWork):
             self.give_up(asset, describe(error))
         else:
-            self.transient[asset.asset_id] = describe(error)
+            self.transient = {**self.transient, asset.asset_id: describe(error)}
 
     def give_up(self, asset: Asset, error: str) -> None:
-        self.failed[asset.asset_id] = error
+        self.failed = {**self.failed, asset.asset_id: error}
         self.outcomes.append(AssetOutcome(asset.asset_id, AssetState.FAILED, weight=asset.weight, error=error))
 
     def bury_killer(self) -> bool:
@@ -126,5 +125,5 @@ class StageRun:
         attempts = self.attempts_of_next
         if attempts < CRASHES_MAX:
             return False
-        self.give_up(self.assets.popleft(), f"its worker died {attempts} times while working on it")
+        self.give_up(self.assets.pop(), f"its worker died {attempts} times while working on it")
         return True

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from reelwork.events import new_event_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class World:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Random = field(default_factory=Random)
-    new_id: Callable[[], UUID] = uuid4
+    new_id: Callable[[], UUID] = new_event_id
     executor: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="reelwork-ledger"))
     reader: Executor | None = None
 
