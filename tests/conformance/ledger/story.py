@@ -8,7 +8,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from reelwork.errors import JobNotFound
 from reelwork.events import stable_event_id
 from reelwork.ledger import (
     AssetOutcome,
@@ -18,26 +17,24 @@ from reelwork.ledger import (
     Inbox,
     JobMove,
     JobStatus,
-    Ledger,
     NewDeadLetter,
     StageRule,
     StageStatus,
     StageUpdate,
     Work,
 )
+from tests.conformance.ledger.account import Account
 from tests.conformance.ledger.model import Announced, News, Recorded, Step, Terms
 
 TERMS = {
     "most": Terms(Fraction(60), 10_000),
     "any": Terms(Fraction(0), 10_000),
-    "third": Terms(Fraction("33.4"), 60_000),
     "patient": Terms(Fraction(100), None),
     "needed": Terms(Fraction(100), 10_000, allow_partial=False),
 }
 RULES = {
     "most": CompletionPolicy(Decimal(60), 10),
     "any": CompletionPolicy(Decimal(0), 10),
-    "third": CompletionPolicy("33.4", 60),
     "patient": CompletionPolicy(Decimal(100), None),
     "needed": CompletionPolicy(Decimal(100), 10, allow_partial=False),
 }
@@ -99,30 +96,24 @@ def _letter(job_id: str, stage: str | None) -> NewDeadLetter:
     )
 
 
-def told_by(ledger: Ledger, job_id: str) -> dict[str, Any]:
+def told_by(account: Account) -> dict[str, Any]:
     """In the words of `Model.story`."""
-    try:
-        status = ledger.job(job_id).status.value
-    except JobNotFound:
-        status = None
-    letters = reversed(ledger.dead_letters(job_id))
-    sent = [row.body for row in ledger.outbox(job_id) if row.topic == "asset.ready"]
     return {
-        "status": status,
-        "letters": [(letter.stage, letter.replayed_at is not None) for letter in letters],
-        "stages": {found.stage: _stage(ledger, found, sent) for found in ledger.stage_status(job_id)},
+        "status": account.status and account.status.value,
+        "letters": [(letter.stage, letter.replayed_at is not None) for letter in account.letters],
+        "stages": {found.stage: _stage(account, found) for found in account.stages},
     }
 
 
-def _stage(ledger: Ledger, found: StageStatus, sent: list[str]) -> dict[str, Any]:
-    assets = list(ledger.assets(found.job_id, found.stage))
-    fired = found.completion
-    told = [body.removeprefix(f"{found.stage}/") for body in sent if body.startswith(f"{found.stage}/")]
+def _stage(account: Account, found: StageStatus) -> dict[str, Any]:
+    assets, fired = account.assets[found.stage], found.completion
+    bodies = [row.body for row in account.outbox if row.topic == "asset.ready"]
+    told = [body.removeprefix(f"{found.stage}/") for body in bodies if body.startswith(f"{found.stage}/")]
     return {
         "expected": found.expected,
-        "done": [asset.asset_id for asset in assets if asset.state is AssetState.DONE],
-        "failed": [asset.asset_id for asset in assets if asset.state is AssetState.FAILED],
-        "late": [asset.asset_id for asset in assets if asset.late],
+        "done": sorted(asset.asset_id for asset in assets if asset.state is AssetState.DONE),
+        "failed": sorted(asset.asset_id for asset in assets if asset.state is AssetState.FAILED),
+        "late": sorted(asset.asset_id for asset in assets if asset.late),
         "told": sorted(told),
         "watermark_at": found.watermark_at if found.completed_at is None and found.closed_at is None else None,
         "fired": fired
@@ -136,8 +127,6 @@ def _stage(ledger: Ledger, found: StageStatus, sent: list[str]) -> dict[str, Any
         "is_closed": found.closed_at is not None,
         "progress": found.progress,
         "conflicts": [
-            (conflict.expected, conflict.announced)
-            for conflict in ledger.conflicts(found.job_id)
-            if conflict.stage == found.stage
+            (conflict.expected, conflict.announced) for conflict in account.conflicts if conflict.stage == found.stage
         ],
     }
