@@ -1,20 +1,25 @@
 """A broker in memory, deterministic: for tests, simulation, and whoever wants to see how little the ledger trusts a
 broker.
 
-With faults it loses, doubles, delays and reorders what is published, by the dice of one seeded random.
+With faults it loses, doubles, delays and reorders what is published, by the dice of one seeded random. It must never
+depend on anything else than that seed, its clock and the order of the calls.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery
 from reelwork.message import Message
+
+PAUSE_SECONDS_MIN: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,8 @@ class _Entry:
 
 
 class MemoryBroker(Broker):
+    """faults: may be changed at any time; they concern what is published from then on."""
+
     def __init__(
         self,
         *,
@@ -48,23 +55,23 @@ class MemoryBroker(Broker):
         lease_seconds: float = DEFAULT_LEASE_SECONDS,
     ) -> None:
         self._clock = clock
-        self._faults = faults or Faults()
+        self.faults = faults or Faults()
         self._random = Random(seed)
         self._lease_seconds = lease_seconds
         self._queues: dict[str, list[_Entry]] = {}
         self._orders = itertools.count()
         self._leases = itertools.count(1)
-        self._news = asyncio.Event()
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     async def publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
             queues = [message.queue] if message.queue is not None else sorted(self.topology.queues(message.topic))
             for queue in queues:
                 self._enqueue(queue, message)
-        self._announce()
+                self._announce(queue)
 
     def _enqueue(self, queue: str, message: Message) -> None:
-        faults, dice = self._faults, self._random
+        faults, dice = self.faults, self._random
         copies = 0 if dice.random() < faults.lose else 1 + (dice.random() < faults.duplicate)
         for _ in range(copies):
             order = float(next(self._orders))
@@ -82,13 +89,22 @@ class MemoryBroker(Broker):
             remaining = deadline - loop.time()
             if remaining <= 0:
                 return []
-            waiting = [entry.visible_at - self._clock() for entry in self._queues.get(queue, ())]
-            try:
-                async with asyncio.timeout(max(min([remaining, *waiting]), 0.001)):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            visible_in = [entry.visible_at - self._clock() for entry in self._queues.get(queue, ())]
+            await self._news(queue, max(min([remaining, *visible_in]), PAUSE_SECONDS_MIN))
         return deliveries
+
+    async def _news(self, queue: str, seconds: float) -> None:
+        """Returns when something has come into the queue, or after `seconds`."""
+        loop = asyncio.get_running_loop()
+        news: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _resolve, news)
+        self._waiting.setdefault(queue, []).append(news)
+        try:
+            await news
+        finally:
+            timer.cancel()
+            with contextlib.suppress(KeyError, ValueError):  # whoever told the news has taken it out
+                self._waiting[queue].remove(news)
 
     def _claim(self, queue: str, limit: int) -> list[Delivery]:
         now = self._clock()
@@ -113,10 +129,10 @@ class MemoryBroker(Broker):
     def end(self, queue: str, entry: _Entry) -> None:
         self._queues[queue].remove(entry)
 
-    def put_back(self, entry: _Entry, after_seconds: float) -> None:
+    def put_back(self, queue: str, entry: _Entry, after_seconds: float) -> None:
         entry.lease = 0
         entry.visible_at = self._clock() + after_seconds
-        self._announce()
+        self._announce(queue)
 
     def renew(self, entry: _Entry) -> None:
         entry.visible_at = self._clock() + self._lease_seconds
@@ -124,12 +140,30 @@ class MemoryBroker(Broker):
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         return any(entry.message.job_id == job_id for queue in queues for entry in self._queues.get(queue, ()))
 
-    def _announce(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def lose(self, count: int) -> list[Message]:
+        """Forgets so many of its messages, waiting or in somebody's hands, as an engine does that was not durable."""
+        held = [(queue, entry) for queue in sorted(self._queues) for entry in self._queues[queue]]
+        lost = self._random.sample(held, min(count, len(held)))
+        for queue, entry in lost:
+            self.end(queue, entry)
+            entry.lease = 0
+        return [entry.message for _, entry in lost]
+
+    def held(self) -> list[tuple[str, Message]]:
+        """Every message with its queue, waiting or in somebody's hands."""
+        return [(queue, entry.message) for queue in sorted(self._queues) for entry in self._queues[queue]]
+
+    def _announce(self, queue: str) -> None:
+        for news in self._waiting.pop(queue, ()):
+            _resolve(news)
 
     async def close(self) -> None:
         self._queues.clear()
+
+
+def _resolve(news: asyncio.Future[None]) -> None:
+    if not news.done():
+        news.set_result(None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,12 +185,12 @@ class MemoryDelivery(Delivery):
         if self._is_mine:
             self.entry.attempts += 1
             self.entry.deliveries = self.entry.attempts
-            self.broker.put_back(self.entry, after_seconds)
+            self.broker.put_back(self.queue, self.entry, after_seconds)
 
     async def release(self) -> None:
         if self._is_mine:
             self.entry.deliveries -= 1
-            self.broker.put_back(self.entry, 0)
+            self.broker.put_back(self.queue, self.entry, 0)
 
     async def extend(self) -> bool:
         if self._is_mine:

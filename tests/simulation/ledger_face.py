@@ -1,0 +1,151 @@
+"""The ledger as one simulated process sees it: it may refuse, fail, be slow, answer nothing, or be the last thing the
+process ever asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reelwork.errors import StoreUnavailable
+from reelwork.ledger import Completion, Work
+from tests.simulation.checker import Checker
+from tests.simulation.process import Killed, Process
+from tests.simulation.store import Store
+from tests.simulation.virtual_loop import VirtualLoop, VirtualThread
+from tests.simulation.weather import Sky
+
+WRITES = frozenset({"mark_published", "mark_finished", "mark_swept"})
+
+
+class LedgerFace:
+    """Stands where the runtime expects a `Ledger`; everything that is not refused reaches the real one."""
+
+    def __init__(self, store: Store, process: Process, *, sky: Sky, checker: Checker) -> None:
+        self._store = store
+        self._process = process
+        self._sky = sky
+        self._checker = checker
+
+    def __getattr__(self, name: str) -> Any:
+        target = getattr(self._store.ledger, name)
+        if not callable(target) or name in ("now_ms", "clock"):
+            return target
+        face = self._writing(name, target) if name in WRITES else self._reading(name, target)
+        self.__dict__[name] = face
+        return face
+
+    def _reading(self, name: str, target: Callable[..., Any]) -> Callable[..., Any]:
+        def read(*arguments: Any, **keywords: Any) -> Any:
+            self._process.check_alive()
+            if self._sky.strikes(self._sky.weather.database_refuses):
+                self._refuse(name)
+            return target(*arguments, **keywords)
+
+        return read
+
+    def _writing(self, name: str, target: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any, **keywords: Any) -> Any:
+            self._before(name)
+            result = target(*arguments, **keywords)
+            self._after(name)
+            return result
+
+        return write
+
+    def commit(self, work: Work) -> list[Completion]:
+        (result,) = self.commit_all([work])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def commit_all(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
+        try:
+            self._before("commit")
+        except StoreUnavailable as error:
+            return [error] * len(works)
+        results = self._store.ledger.commit_all(works)
+        self._checker.after_commit(self._process.name, works, results)
+        try:
+            self._after("commit")
+        except StoreUnavailable as error:
+            return [error] * len(works)
+        return results
+
+    def _before(self, name: str) -> None:
+        self._process.check_alive()
+        weather = self._sky.weather
+        if self._sky.strikes(weather.database_refuses):
+            self._refuse(name)
+        if self._sky.strikes(weather.crash_before):
+            self._crash(f"before {name}")
+
+    def _after(self, name: str) -> None:
+        weather = self._sky.weather
+        if self._sky.strikes(weather.crash_after):
+            self._crash(f"after {name}")
+        if self._sky.strikes(weather.answer_lost):
+            self._process.history.note(self._process.name, f"{name}: its answer is lost")
+            raise StoreUnavailable("the connection was lost at the commit")
+
+    def _refuse(self, name: str) -> None:
+        self._process.history.note(self._process.name, f"{name}: the database does not answer")
+        raise StoreUnavailable("the database does not answer")
+
+    def _crash(self, when: str) -> None:
+        self._process.kill(when)
+        raise Killed
+
+
+class LedgerThread(VirtualThread):
+    """The one thread of a process that calls the ledger: one call at a time, some of them slow."""
+
+    def __init__(self, process: Process, sky: Sky) -> None:
+        self._process = process
+        self._sky = sky
+        self._calls: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._is_busy = False
+
+    def call(self, loop: VirtualLoop, function: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = loop.create_future()
+        self._calls.append((future, function, arguments))
+        if not self._is_busy:
+            self._is_busy = True
+            self._later(loop, self._run)
+        return future
+
+    def _later(self, loop: VirtualLoop, step: Callable[..., None], *arguments: Any) -> None:
+        seconds = self._sky.slowness()
+        if seconds:
+            loop.call_later(seconds, step, loop, *arguments)
+        else:
+            loop.call_soon(step, loop, *arguments)
+
+    def _run(self, loop: VirtualLoop) -> None:
+        process = self._process
+        if process.is_dead:
+            return
+        if process.obstructed:
+            loop.call_at(process.stalled_until, self._run, loop)
+            return
+        future, function, arguments = self._calls.popleft()
+        try:
+            result, error = function(*arguments), None
+        except Killed:
+            return
+        except Exception as raised:
+            result, error = None, raised
+        self._later(loop, self._answer, future, result, error)
+
+    def _answer(self, loop: VirtualLoop, future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        if self._calls:
+            self._later(loop, self._run)
+        else:
+            self._is_busy = False

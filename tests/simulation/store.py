@@ -1,0 +1,57 @@
+"""The real ledger on SQLite, in a file that lies in memory: opened once in a process, emptied for every run."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reelwork.database import Database
+from reelwork.ledger import open_ledger
+from reelwork.ledger.sql import SqlLedger
+
+MEMORY_FOLDER = Path("/dev/shm")
+
+
+class Store:
+    """commit_fails: asked before every COMMIT; when it says yes the database refuses it."""
+
+    def __init__(self) -> None:
+        base = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+        self._folder = tempfile.TemporaryDirectory(dir=base, prefix="reelwork-simulation-")
+        path = Path(self._folder.name) / "reelwork.db"
+        self.ledger: SqlLedger = open_ledger(f"sqlite:///{path}", clock=lambda: 0.0)
+        self.commit_fails: Callable[[], bool] = lambda: False
+        self.is_reliable = False
+        self._make_commits_fail(self.ledger.database)
+        self.eye = sqlite3.connect(path, isolation_level=None)
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('alembic_version')"
+        self._tables = [name for (name,) in self.eye.execute(query)]
+
+    def _make_commits_fail(self, database: Database) -> None:
+        write = database.write
+
+        @contextmanager
+        def failing_write() -> Iterator[sqlite3.Connection]:
+            with write() as connection:
+                yield connection
+                if not self.is_reliable and self.commit_fails():
+                    raise sqlite3.OperationalError("disk I/O error")
+
+        database.write = failing_write  # type: ignore[method-assign]
+
+    def begin(self, clock: Callable[[], float]) -> None:
+        """An empty ledger for the next run."""
+        self.ledger.clock = clock
+        self.commit_fails = lambda: False
+        self.eye.execute("BEGIN")
+        for table in self._tables:
+            self.eye.execute(f"DELETE FROM {table}")
+        self.eye.execute("COMMIT")
+
+    def close(self) -> None:
+        self.eye.close()
+        self.ledger.close()
+        self._folder.cleanup()
