@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
-.PHONY: help demo test scenarios check chaos bench smoke clean contracts lock setup
+.PHONY: help demo test scenarios simulate check chaos bench smoke clean contracts lock setup
 
 help:  ## show what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 
 chaos: $(READY)  ## kill processes and databases at work and print what it costs (KILLS=50 SEED=1 STORE=sqlite; all stores by default)
 	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),50) --seed $(or $(SEED),1) $(addprefix --store ,$(STORE))
+
+simulate: $(READY)  ## run whole jobs under seeded faults on a virtual clock: SEEDS=2000 of them, or replay SEED=n
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
 	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reelwork.broker import Broker, Delivery, MemoryBroker, Message, Topology
 from reelwork.errors import StoreUnavailable
@@ -39,8 +38,8 @@ class BrokerFace(Broker):
         await self.crash("after publishing")
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
-        """Waits much longer than it is asked to, because it would only be asked again: but no longer than it is asked to
-        once the process has taken something that it wants to be alone with.
+        """Waits much longer than it is asked to, because it would only be asked again; but once the process has taken
+        something that it wants to be alone with, no longer than it is asked to.
         """
         self.refuse("receive")
         task = asyncio.current_task()
@@ -149,5 +148,3 @@ class DeliveryFace(Delivery):
     def _note(self, what: str) -> None:
         message = self.message
         self.face.process.history.note(self.face.process.name, f"{what} ({message.topic} {message.event_id[:6]})")
-
-

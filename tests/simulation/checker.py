@@ -1,4 +1,4 @@
-"""An independent model of what must hold, looked at after every commit: it reads the rows, not the code that wrote them.
+"""An independent model of what must hold, looked at after every commit: it reads the rows that were written.
 
 It must never ask the ledger's own rules.
 """
@@ -18,7 +18,7 @@ from reelwork.ledger import Completion, CompletionPolicy, Work
 from tests.simulation.history import History, Violation
 from tests.simulation.scenario import Scenario
 
-STAGE = """SELECT expected, done, failed, late, done_weight, created_at, watermark_at, completed_at, closed_at, completion
+STAGE = """SELECT expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion
 FROM stages WHERE job_id = ? AND stage = ?"""
 ASSETS = """SELECT state, late, count(*), sum(weight) FROM assets WHERE job_id = ? AND stage = ? GROUP BY state, late"""
 JOBS = "SELECT job_id, status, failed_stage, error_message FROM jobs"
@@ -72,14 +72,19 @@ class Checker:
         self._awaiting_news.append(future)
         await future
 
-    def after_commit(self, who: str, works: Sequence[Work], results: Sequence[list[Completion] | Exception]) -> None:
-        self.commits += 1
+    def tell_news(self) -> None:
         waiting, self._awaiting_news = self._awaiting_news, []
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+    def after_commit(self, who: str, works: Sequence[Work], results: Sequence[list[Completion] | Exception]) -> None:
+        self.commits += 1
+        self.tell_news()
         self._history.note(who, "commits " + " | ".join(map(_told, works, results)))
-        told = {(fired.job_id, fired.stage): fired for result in results if isinstance(result, list) for fired in result}
+        told = {
+            (fired.job_id, fired.stage): fired for result in results if isinstance(result, list) for fired in result
+        }
         self._check_jobs(works)
         for key in sorted({update.key for work in works for update in work.stages}):
             self._check_stage(key, told.get(key))
@@ -127,7 +132,7 @@ class Checker:
         if row is None:
             self._insist(told is None, f"{key} completed and has no row")
             return
-        expected, done, failed, late, done_weight, created_at, _, completed_at, closed_at, completion = row
+        expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion = row
         tally: dict[tuple[str, int], tuple[int, int]] = {
             (state, late): (n, weight) for state, late, n, weight in self._eye.execute(ASSETS, key)
         }

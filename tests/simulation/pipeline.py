@@ -142,9 +142,7 @@ def catalogue(scenario: Scenario, actor: Actor) -> Catalogue:
         Phase(name="second", stages=("b", "c"), request=_request_more),
         Phase(name="last", stages=None, request=_request_finish),
     )
-    pipeline = Pipeline(
-        name=NAME, parameters=NoParameters, submitted=Submitted, phases=phases, services=services
-    )
+    pipeline = Pipeline(name=NAME, parameters=NoParameters, submitted=Submitted, phases=phases, services=services)
     return Catalogue.of([pipeline])
 
 
@@ -207,9 +205,9 @@ def _stage_service(stage: str, scenario: Scenario, actor: Actor) -> Service:
 
     handler: Any = work_in_thread if scenario.in_threads else work
     service.on(READY[stage], queue=f"q.{stage}", prefetch=scenario.prefetch)(handler)
-    service.stage(
-        stage, announced_by=BATCHES[stage], completes_with=COMPLETED[stage], policy=scenario.policies[stage]
-    )(handler)
+    service.stage(stage, announced_by=BATCHES[stage], completes_with=COMPLETED[stage], policy=scenario.policies[stage])(
+        handler
+    )
     return service
 
 

@@ -6,6 +6,7 @@ What is killed takes no further step, so none of its cleanup reaches the world, 
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,7 @@ class Process:
     a kill.
     """
 
-    def __init__(
-        self, name: str, *, history: History, next_strike: Callable[[], tuple[int, float | None]]
-    ) -> None:
+    def __init__(self, name: str, *, history: History, next_strike: Callable[[], tuple[int, float | None]]) -> None:
         self.name = name
         self.history = history
         self.loop = asyncio.get_running_loop()
@@ -52,7 +51,7 @@ class Process:
         self._stop = stop
         context = copy_context()
         context.run(CURRENT.set, self)
-        self.main = self.loop.create_task(main, context=context)
+        self.main = context.run(self.loop.create_task, main)
         self.main.add_done_callback(self._main_done)
 
     def _main_done(self, _task: object) -> None:
@@ -121,13 +120,9 @@ class Process:
     def bury(self) -> None:
         """Ends the coroutines that were left hanging; their cleanup meets faces that let nothing through."""
         self.is_dead = self.obstructed = True
-        for body in self.bodies:
-            for _ in range(CLOSINGS_MAX):
-                try:
-                    body.close()
-                    break
-                except BaseException:  # its cleanup waits for something: it is closed there again
-                    continue
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # what had no time to begin
+            for body in self.bodies:
+                body.end()
 
 
 class Mortal(Coroutine[Any, Any, Any]):
@@ -161,6 +156,14 @@ class Mortal(Coroutine[Any, Any, Any]):
 
     def close(self) -> None:
         self._inner.close()
+
+    def end(self) -> None:
+        for _ in range(CLOSINGS_MAX):
+            try:
+                self._inner.close()
+                return
+            except BaseException:  # its cleanup waits for something: it is closed there again
+                continue
 
     def __await__(self) -> Any:
         raise AssertionError("only a task runs a coroutine of a process")

@@ -1,5 +1,5 @@
-"""What is asked of a run, drawn from its seed: jobs, the shapes of their stages, what each asset does to its worker, and
-what the operator does meanwhile.
+"""What is asked of a run, drawn from its seed: jobs, the shapes of their stages, what each asset does to its worker,
+and what the operator does meanwhile.
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ def _policy(dice: Random) -> CompletionPolicy:
     return CompletionPolicy(threshold, ttl, allow_partial=dice.random() < 0.6)
 
 
-def _job(
-    number: int, policies: Mapping[str, CompletionPolicy], pace: float, trouble: float, dice: Random
-) -> JobShape:
+def _job(number: int, policies: Mapping[str, CompletionPolicy], pace: float, trouble: float, dice: Random) -> JobShape:
     stages = {stage: _stage(policies[stage], dice) for stage in STAGES}
     things = [f"{stage}/{name}" for stage in STAGES for name in (*stages[stage].names, *stages[stage].missing)]
     things += ["plan", "more", "finish"]

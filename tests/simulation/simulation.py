@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -104,9 +105,7 @@ class Simulation:
             lease_seconds=self.scenario.lease_seconds,
         )
         self.catalogue = pipeline.catalogue(self.scenario, self)
-        self.stages = BaseJobProgressManager(
-            policy=CompletionPolicy(100, None), stages=self.catalogue.stage_rules
-        )
+        self.stages = BaseJobProgressManager(policy=CompletionPolicy(100, None), stages=self.catalogue.stage_rules)
         self.objects = open_objects("memory://")
         self.processes: list[Process] = []
         self.living: dict[str, Process] = {}
@@ -206,7 +205,9 @@ class Simulation:
             if stage_shape.missing:
                 self._kept_back.add((str(job_id), stage))
             if stage_shape.announcement == "late":
-                self._later(self.loop.time() + self.dice.uniform(0, CHAOS_SECONDS), self._announce, str(job_id), stage)
+                self._later(
+                    self.loop.time() + self.dice.uniform(0, CHAOS_SECONDS), self._announce_late, str(job_id), stage
+                )
 
     @property
     def jobs(self) -> Jobs:
@@ -219,6 +220,13 @@ class Simulation:
             return
         self.cancelled.add(job_id)
 
+    def _announce_late(self, job_id: str, stage: str) -> None:
+        """After the assets of the stage were sent."""
+        if self._has_begun(job_id, stage):
+            self._announce(job_id, stage)
+        else:
+            self._later(self.loop.time() + LOOK_SECONDS, self._announce_late, job_id, stage)
+
     def _announce(self, job_id: str, stage: str) -> None:
         self.commit(Work(events=[pipeline.batch(job_id, stage, self.shapes[job_id].stages[stage].total, self.new_id)]))
 
@@ -230,14 +238,16 @@ class Simulation:
         elif what == "replay":
             self._replay(most=1)
         elif what == "announce":
-            job_id = self.dice.choice([*self.shapes])
-            self._announce(job_id, self.dice.choice(STAGES))
+            begun = sorted(job_id for job_id, of in self._fanned_out() if of == "more")
+            if begun:
+                self._announce(self.dice.choice(begun), self.dice.choice(STAGES))
         elif self.living:
             process = self.dice.choice([*self.living.values()])
             if what == "kill":
                 process.kill("by the operator")
             elif what == "stop":
                 process.stop()
+                self.checker.tell_news()
             else:
                 process.stall(self.dice.uniform(1, 40))
 
@@ -265,8 +275,11 @@ class Simulation:
         return [
             (job_id, stage)
             for job_id, stage in sorted(self._kept_back)
-            if job_id not in self.cancelled and (job_id, "plan" if stage == "a" else "more") in self._fanned_out()
+            if job_id not in self.cancelled and self._has_begun(job_id, stage)
         ]
+
+    def _has_begun(self, job_id: str, stage: str) -> bool:
+        return (job_id, "plan" if stage == "a" else "more") in self._fanned_out()
 
     def _fanned_out(self) -> set[tuple[str, str]]:
         rows = self.store.eye.execute("SELECT job_id, body FROM outbox WHERE topic = 'simulated.effect'")
@@ -302,10 +315,10 @@ class Simulation:
                 await face.hand_on()
             await asyncio.sleep(self.dice.choice(RESTART_SECONDS))
 
-    async def _sleep_until_news(self, seconds: float) -> None:
+    async def _sleep_until_news(self, process: Process, seconds: float) -> None:
         """The relay's sleep: it looks again when there is something to be seen, not all the time."""
         await asyncio.sleep(seconds)
-        while not self.store.eye.execute("SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT 1").fetchone():
+        while not process.is_stopping and self.store.eye.execute(UNPUBLISHED).fetchone() is None:
             await self.checker.news()
             await asyncio.sleep(self.dice.uniform(0, seconds))
 
@@ -349,11 +362,9 @@ class Simulation:
         return broker
 
     def _start_node(self, process: Process) -> BrokerFace:
-        world = self._world(process, self._sleep_until_news)
+        world = self._world(process, partial(self._sleep_until_news, process))
         ledger, broker, conductor, recorder = self._parts(process, world)
-        relay = Relay(
-            ledger, broker, world=world, republish_after_seconds=self.scenario.republish_after_seconds
-        )
+        relay = Relay(ledger, broker, world=world, republish_after_seconds=self.scenario.republish_after_seconds)
         sweeper = Sweeper(
             ledger,
             broker=broker,

@@ -15,13 +15,21 @@ from reelwork.ledger.sql import SqlLedger
 MEMORY_FOLDER = Path("/dev/shm")
 
 
-class Store:
-    """commit_fails: asked before every COMMIT; when it says yes the database refuses it."""
+def new_database() -> bytes:
+    """An empty one with its schema."""
+    with tempfile.TemporaryDirectory() as folder:
+        open_ledger(f"sqlite:///{folder}/reelwork.db").close()
+        return (Path(folder) / "reelwork.db").read_bytes()
 
-    def __init__(self) -> None:
+
+class Store:
+    """database: the bytes of an empty one. commit_fails: asked before every COMMIT, whether the database refuses it."""
+
+    def __init__(self, database: bytes) -> None:
         base = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
         self._folder = tempfile.TemporaryDirectory(dir=base, prefix="reelwork-simulation-")
         path = Path(self._folder.name) / "reelwork.db"
+        path.write_bytes(database)
         self.ledger: SqlLedger = open_ledger(f"sqlite:///{path}", clock=lambda: 0.0)
         self.commit_fails: Callable[[], bool] = lambda: False
         self.is_reliable = False

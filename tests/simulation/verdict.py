@@ -48,7 +48,8 @@ class _Ending:
     def _check_status(self) -> None:
         shape, policies = self._shape, self._simulation.scenario.policies
         needed = [thing for thing in shape.fates if thing in LIFE]
-        needed += [thing for thing in shape.fates if thing[:2] in {f"{s}/" for s in STAGES if not policies[s].allow_partial}]
+        whole = tuple(f"{stage}/" for stage in STAGES if not policies[stage].allow_partial)
+        needed += [thing for thing in shape.fates if thing.startswith(whole)]
         cursed = [thing for thing in needed if shape.fates[thing].kind == "cursed"]
         right = "cancelled" if self._job_id in self._simulation.cancelled else "failed" if cursed else "completed"
         self._insist(self._status == right, f"it is {self._status} ({self._error}) and should be {right}")

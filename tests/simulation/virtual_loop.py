@@ -1,5 +1,5 @@
-"""An event loop whose time is virtual: when nothing is ready it is the time of the next timer. It never waits, and never
-looks at anything outside, so the order of events is a function of what is put into it.
+"""An event loop whose time is virtual: when nothing is ready it is the time of the next timer. It never waits, and
+never looks at anything outside, so the order of events is a function of what is put into it.
 """
 
 from __future__ import annotations

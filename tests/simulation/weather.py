@@ -10,13 +10,14 @@ from reelwork.broker import Faults
 SHARE_OF_CALM_SEEDS = 0.05
 SHARE_OF_FAULTS = 0.4
 NEVER = 1 << 60
+NO_FAULTS = Faults()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
     """Probabilities are per call. steps_between_strikes: mean steps of a process between two misfortunes."""
 
-    messages: Faults = Faults()
+    messages: Faults = NO_FAULTS
     broker_refuses: float = 0.0
     broker_unconfirmed: float = 0.0
     acknowledgement_lost: float = 0.0

@@ -204,11 +204,18 @@ class Ledger(ABC):
 
     @abstractmethod
     def unfinished(self, *, published_before_ms: int, limit: int = PAGE_SIZE) -> list[OutboxRow]:
-        """Published events of live jobs that are due for a look: perhaps not every queue has consumed them."""
+        """Published events that are due for a look: perhaps not every queue has consumed them.
+
+        Also of jobs that are over, whose end somebody may yet have to hear of; only a cancelled job waits for nothing.
+        """
 
     @abstractmethod
     def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """By event id, the queues that have consumed it (an inbox row or a dead letter) and when last, epoch ms."""
+
+    @abstractmethod
+    def awaits(self, job_id: str, bindings: Sequence[tuple[str, str]]) -> bool:
+        """Whether a queue has yet to consume an event of the job, wherever that is now; (topic, queue) pairs."""
 
     @abstractmethod
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:

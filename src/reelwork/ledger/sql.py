@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, and_, func, or_, select, tuple_
+from sqlalchemy import Row, Select, and_, exists, func, not_, or_, select, tuple_
 from sqlalchemy.exc import DataError
 
 from reelwork.database import Database
@@ -169,11 +169,7 @@ class SqlLedger(Ledger):
             .where(
                 table.c.finished_at.is_(None),
                 table.c.look_again_at <= published_before_ms,
-                or_(
-                    schema.jobs.c.status.is_(None),
-                    schema.jobs.c.status.in_([JobStatus.PENDING.value, JobStatus.RUNNING.value]),
-                    and_(table.c.is_replay, schema.jobs.c.status == JobStatus.FAILED.value),
-                ),
+                or_(schema.jobs.c.status.is_(None), schema.jobs.c.status != JobStatus.CANCELLED.value),
             )
             .limit(limit)
         )
@@ -184,6 +180,32 @@ class SqlLedger(Ledger):
         for event_id, queue, at_ms in self._hot_rows("consumers", self.database.array(event_ids)):
             queues[event_id][queue] = max(at_ms, queues[event_id].get(queue, at_ms))
         return queues
+
+    def awaits(self, job_id: str, bindings: Sequence[tuple[str, str]]) -> bool:
+        outbox, inbox, letters = schema.outbox.c, schema.inbox.c, schema.dead_letters.c
+        for topic, queue in bindings:
+            consumed = or_(
+                exists().where(
+                    inbox.event_id == outbox.event_id,
+                    inbox.queue == queue,
+                    or_(outbox.queue.is_(None), inbox.consumed_at > outbox.created_at),
+                ),
+                exists().where(
+                    letters.event_id == outbox.event_id,
+                    letters.queue == queue,
+                    or_(outbox.queue.is_(None), letters.created_at > outbox.created_at),
+                ),
+            )
+            waiting = select(outbox.sequence).where(
+                outbox.job_id == job_id,
+                outbox.topic == topic,
+                or_(outbox.queue.is_(None), outbox.queue == queue),
+                outbox.finished_at.is_(None),
+                not_(consumed),
+            )
+            if self._rows(waiting.limit(1)):
+                return True
+        return False
 
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
         now_ms = self.now_ms()

@@ -95,10 +95,17 @@ class Sweeper:
         return completions
 
     async def _is_held_back(self, stage: StageStatus) -> bool:
-        """Nothing more is coming only if nothing of the stage waits in a queue or is being worked on."""
+        """Nothing more is coming only if nothing of the stage waits in a queue, is being worked on, is still to be
+        published, or was lost on its way and is to be published again.
+        """
         if self._world.now_ms() >= stage.created_at + self._watermark_max_ms:
             return False
-        return await self._broker.holds(stage.job_id, self._catalogue.queues_feeding(stage.stage))
+        bindings = self._catalogue.bindings_feeding(stage.stage)
+        if await self._broker.holds(stage.job_id, [queue for _, queue in bindings]):
+            return True
+        if self._broker.transactional:  # what is in the outbox is in its queue
+            return False
+        return await self._recorder.read(self._ledger.awaits, stage.job_id, bindings)
 
     async def _reevaluate(self) -> list[Completion]:
         """A policy may have changed since the last news of a stage."""

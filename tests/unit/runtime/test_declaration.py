@@ -50,7 +50,10 @@ class TestBindings:
                 ("tiny.items.completed", ENDS),
             ]
         )
-        assert sorted(catalogue.queues_feeding(STAGE)) == [ITEMS, f"{ITEMS}.batch"]
+        assert sorted(catalogue.bindings_feeding(STAGE)) == [
+            ("tiny.items.batch", f"{ITEMS}.batch"),
+            ("tiny.items.ready", ITEMS),
+        ]
         assert catalogue.services() == ["ends", "items", "plans"]
 
     def test_a_stage_completes_by_its_own_policy_on_its_own_topic(self) -> None:
