@@ -264,7 +264,8 @@ def _told(work: Work, result: list[Completion] | Exception) -> str:
         what += ["postponed"] if update.postpone else []
         parts.append(f"{update.job_id[:6]}/{update.stage}: {', '.join(what)}")
     parts += [f"emits {event.topic} {str(event.identity)[:6]}" for event in work.events]
-    parts += [f"consumed {work.inbox.queue} {work.inbox.event_id[:6]}"] if work.inbox is not None else []
+    consumed = [*work.consumed, *((work.inbox,) if work.inbox is not None else ())]
+    parts += [f"consumed {queue} {event_id[:6]}" for queue, event_id in consumed]
     parts += [f"dead letter {letter.queue} {letter.event_id[:6]}: {letter.error}" for letter in work.dead_letters]
     parts += [f"replays letter {work.replay}"] if work.replay is not None else []
     if isinstance(result, Exception):

@@ -296,7 +296,12 @@ class Simulation:
 
     def _keep(self, name: str, start: Callable[[Process], BrokerFace]) -> None:
         task = self.loop.create_task(self._keep_running(name, start))
+        task.add_done_callback(self._keeper_ended)
         self._tasks.add(task)
+
+    def _keeper_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self.loop.fail(Violation(f"a process cannot be kept: {task.exception()!r}"))
 
     async def _keep_running(self, name: str, start: Callable[[Process], BrokerFace]) -> None:
         """As a supervisor does: replaces a process that has ended, and hands on what it held."""
@@ -325,6 +330,7 @@ class Simulation:
     def _world(self, process: Process, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> World:
         return World(
             clock=self.clock,
+            monotonic=self.loop.time,
             sleep=sleep,
             random=self.dice,
             new_id=self.new_id,
@@ -342,6 +348,7 @@ class Simulation:
         ledger, broker, _, recorder = self._parts(process, world)
         handling = Handling(
             ledger=ledger,
+            broker=broker,
             objects=self.objects,
             recorder=recorder,
             catalogue=self.catalogue,

@@ -199,6 +199,9 @@ class Catalogue:
         """(topic, queue) pairs."""
         return [(subscription.event_type.topic, subscription.queue) for subscription in self.subscriptions]
 
+    def queues_feeding(self, stage: str) -> list[str]:
+        return [queue for _, queue in self.bindings_feeding(stage)]
+
     def bindings_feeding(self, stage: str) -> list[tuple[str, str]]:
         """(topic, queue) pairs of what a stage is made from: its announcements and its assets."""
         feeding = [s for s in self.subscriptions if s.stage is not None and s.stage.name == stage]

@@ -7,7 +7,6 @@ every delivery is tried with a work of its own, so that none pays for its neighb
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -80,9 +79,9 @@ class Recording:
         """Returns when everything that was begun is recorded."""
         task, self._task = self._task, None
         if task is not None:
-            started = time.monotonic()
+            started = self._handling.world.monotonic()
             await task
-            self.seconds_waited += time.monotonic() - started
+            self.seconds_waited += self._handling.world.monotonic() - started
 
     async def _record(self, entries: Sequence[Entry], others: Sequence[Work]) -> Results:
         """Returns what became of the other works."""

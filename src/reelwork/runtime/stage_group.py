@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -47,6 +46,7 @@ class StageGroup:
         assert subscription.stage is not None
         assert subscription.handler is not None
         self._handling = handling
+        self._now = handling.world.monotonic
         self._subscription = subscription
         self._stage = subscription.stage
         self._handler = subscription.handler
@@ -137,12 +137,12 @@ class StageGroup:
     async def _work(self) -> None:
         while self._waiting:
             await self._prepare()
-            started = time.monotonic() + self._recording.seconds_waited
+            started = self._now() + self._recording.seconds_waited
             if inspect.iscoroutinefunction(self._handler):
                 await self._work_inline()
             else:
                 await self._work_in_threads()
-            self.seconds_busy += time.monotonic() - started - self._recording.seconds_waited
+            self.seconds_busy += self._now() - started - self._recording.seconds_waited
             if self._twins:
                 await self._recording.begin()
                 await self._recording.finish()
@@ -169,7 +169,7 @@ class StageGroup:
 
     async def _read(self, runs: Sequence[StageRun]) -> None:
         taken: set[tuple[str, str]] = set()
-        yield_at = time.monotonic() + YIELD_EVERY_SECONDS
+        yield_at = self._now() + YIELD_EVERY_SECONDS
         for run in runs:
             run.is_twin = False
             try:
@@ -186,9 +186,9 @@ class StageGroup:
                 if key in taken:
                     run.is_twin = True
                 taken.add(key)
-            if time.monotonic() >= yield_at:
+            if self._now() >= yield_at:
                 await asyncio.sleep(0)
-                yield_at = time.monotonic() + YIELD_EVERY_SECONDS
+                yield_at = self._now() + YIELD_EVERY_SECONDS
 
     def _look_up(self, runs: Sequence[StageRun]) -> tuple[Mapping[str, Job], set[str], dict[str, Mapping[str, Known]]]:
         """The jobs, the messages that were seen to before, and what is known of the assets of each job."""
@@ -253,7 +253,7 @@ class StageGroup:
 
     async def _work_inline(self) -> None:
         seconds = self._handling.timeout_of(self._subscription)
-        yield_at = time.monotonic() + YIELD_EVERY_SECONDS
+        yield_at = self._now() + YIELD_EVERY_SECONDS
         while (run := self._next()) is not None:
             while self._goes_on(run):
                 if run.delivery.is_suspect and not await self._mark(run):
@@ -269,9 +269,9 @@ class StageGroup:
                     self._drop(run)
                 except Exception as error:
                     run.fail(asset, error)
-                if time.monotonic() >= yield_at:
+                if self._now() >= yield_at:
                     await self._breathe(run)
-                    yield_at = time.monotonic() + YIELD_EVERY_SECONDS
+                    yield_at = self._now() + YIELD_EVERY_SECONDS
 
     async def _await_rest(self, run: StageRun, rest: Awaitable[Any], seconds: float) -> Any:
         """Raises TimeoutError for a coroutine that takes too long: it is stopped, and its process stays."""
@@ -305,7 +305,7 @@ class StageGroup:
             await self._recording.begin(self._current)
 
     def _work_in_thread(self) -> None:
-        until = time.monotonic() + RECORD_EVERY_SECONDS
+        until = self._now() + RECORD_EVERY_SECONDS
         while (run := self._current or self._next()) is not None:
             while self._goes_on(run):
                 if run.delivery.is_suspect and not self._is_marked:
@@ -313,7 +313,7 @@ class StageGroup:
                 self._is_marked = False
                 self._try_in_thread(run)
                 recordable = self._recording.assets_waiting + len(run.outcomes)
-                if self._is_hung or recordable >= RECORD_ASSETS or time.monotonic() >= until:
+                if self._is_hung or recordable >= RECORD_ASSETS or self._now() >= until:
                     return
 
     def _try_in_thread(self, run: StageRun) -> None:

@@ -15,11 +15,12 @@ from reelwork.events import new_event_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """clock: epoch seconds. sleep: seconds. executor: where blocking ledger calls run, one at a time. reader: where
-    those run that only look and need not wait for commits; None = the executor.
+    """clock: epoch seconds. monotonic: seconds since some moment. sleep: seconds. executor: where blocking ledger calls
+    run, one at a time. reader: where those run that only look and need not wait for commits; None = the executor.
     """
 
     clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Random = field(default_factory=Random)
     new_id: Callable[[], UUID] = new_event_id
