@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reelwork.database import Database
+from reelwork.database import Connection, Database
 from reelwork.ledger import open_ledger
 from reelwork.ledger.sql import SqlLedger
 
@@ -42,8 +42,8 @@ class Store:
         write = database.write
 
         @contextmanager
-        def failing_write() -> Iterator[sqlite3.Connection]:
-            with write() as connection:
+        def failing_write(*, is_durable: bool = True) -> Iterator[Connection]:
+            with write(is_durable=is_durable) as connection:
                 yield connection
                 if not self.is_reliable and self.commit_fails():
                     raise sqlite3.OperationalError("disk I/O error")

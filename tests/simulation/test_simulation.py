@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.campaign import campaign, replay
 
 REPOSITORY = Path(__file__).parents[2]
-SEEDS = 1_000
+SEEDS = 500
 REPLAYED = (3, 24, 58)
 
 
