@@ -18,6 +18,8 @@ from reelwork.database import Connection, Database, Listener, Statements
 from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
+VISIBLE_AT_ONCE: Final = 0  # whatever the clock says later
+HIDDEN_SECONDS_MAX: Final = 3_600.0  # no lease and no retry is longer; further ahead it was a clock set back since
 T = TypeVar("T")
 
 
@@ -39,7 +41,7 @@ class SqlCourier:
 
     def publish(self, connection: Connection, messages: Sequence[Message], now_ms: int) -> None:
         rows = [
-            (queue, m.job_id, m.event_id, m.topic, m.body, m.is_replay, now_ms, now_ms)
+            (queue, m.job_id, m.event_id, m.topic, m.body, m.is_replay, now_ms, VISIBLE_AT_ONCE)
             for m in messages
             for queue in ([m.queue] if m.queue is not None else sorted(self.topology.queues(m.topic)))
         ]
@@ -67,6 +69,7 @@ class SqlBroker(Broker):
         self._database = database
         self._clock = clock
         self._lease_ms = round(lease_seconds * 1000)
+        self._hidden_ms_max = max(round(HIDDEN_SECONDS_MAX * 1000), 2 * self._lease_ms)
         self._owner = lease_owner or uuid4().hex
         self._claims = 0
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reelwork-sql-broker")
@@ -96,6 +99,9 @@ class SqlBroker(Broker):
             rings = self._bell.rings
             next_visible = await self._run(self._next_visible, queue)
             now_ms = self._now_ms()
+            if next_visible is not None and next_visible > now_ms + self._hidden_ms_max:
+                await self._run(self._recall, queue)
+                next_visible = VISIBLE_AT_ONCE
             if next_visible is not None and next_visible <= now_ms:
                 deliveries = await self._run(self._claim, queue, limit)
                 if deliveries:
@@ -111,6 +117,10 @@ class SqlBroker(Broker):
     def _next_visible(self, queue: str) -> int | None:
         row = self._database.read(self._statement("next_visible"), (queue, self._now_ms()))
         return None if row is None else row[0]
+
+    def _recall(self, queue: str) -> None:
+        """Makes visible what a clock that was set back would hide for as long."""
+        self._database.run(self._statement("recall"), (VISIBLE_AT_ONCE, queue, self._now_ms() + self._hidden_ms_max))
 
     def _claim(self, queue: str, limit: int) -> list[Delivery]:
         now_ms = self._now_ms()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, and_, exists, func, not_, or_, select, tuple_
+from sqlalchemy import Row, Select, and_, case, exists, func, not_, or_, select, tuple_
 from sqlalchemy.exc import DataError
 
 from reelwork.database import Database
@@ -238,6 +238,7 @@ class SqlLedger(Ledger):
     def queue_depths(self, job_id: str) -> list[QueueDepth]:
         table, now_ms = schema.messages, self.now_ms()
         is_takeable, is_leased = table.c.visible_at <= now_ms, table.c.lease.is_not(None)
+        waiting_since = case((table.c.visible_at > table.c.enqueued_at, table.c.visible_at), else_=table.c.enqueued_at)
         query = (
             select(
                 table.c.queue,
@@ -245,7 +246,7 @@ class SqlLedger(Ledger):
                 func.count().filter(is_takeable, is_leased).label("abandoned"),
                 func.count().filter(~is_takeable, ~is_leased).label("pausing"),
                 func.count().filter(~is_takeable, is_leased).label("in_hand"),
-                func.min(table.c.visible_at).filter(is_takeable).label("oldest_waiting_at"),
+                func.min(waiting_since).filter(is_takeable).label("oldest_waiting_at"),
             )
             .where(table.c.job_id == job_id)
             .group_by(table.c.queue)

@@ -1,0 +1,3 @@
+UPDATE messages
+SET visible_at = ?
+WHERE queue = ? AND visible_at > ?
