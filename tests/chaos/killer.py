@@ -24,7 +24,7 @@ CALLS_SECONDS_MAX: Final = 20.0
 SIGNAL_SECONDS: Final = 0.001
 MOMENT_SECONDS_MAX: Final = 0.03
 BIRTH_SECONDS_MAX: Final = 2.0
-CATCHES_MAX: Final = 20_000
+CATCH_SECONDS_MAX: Final = 5.0
 STALL_SECONDS_MAX: Final = 2 * LEASE_SECONDS
 STALLED_COMMIT_CALLS: Final = 5
 STALLED_COMMIT_SECONDS: Final = 1.0
@@ -75,10 +75,10 @@ class Killer:
             "parent of workers": self._kill_beside,
             "whole machine": self._kill_machine,
             "server at its start": self._kill_newborn,
+            "commit": self._kill_writer,
             "stalled worker": self._stall,
+            "stalled commit": self._stall_writer,
         }
-        if self._store.writer is not None:
-            blows |= {"commit": self._kill_writer, "stalled commit": self._stall_writer}
         return blows | {name: self._on_database(name) for name in self._store.blows}
 
     def _kill_worker(self) -> list[Blow]:
@@ -148,19 +148,18 @@ class Killer:
         return [blow]
 
     def _catch_writer(self) -> psutil.Process | None:
-        """Stopped with the lock in its hands; None where nobody could be caught."""
-        assert self._store.writer is not None
+        """Stopped in the middle of a commit, with its locks in its hands; None where nobody could be caught."""
         ours = {process.pid: process for process in self._fleet.processes()}
-        for _ in range(CATCHES_MAX):
-            victim = ours.get(self._store.writer() or 0)
-            if victim is None:
-                continue
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.suspend()
-                wait_for(victim, psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
-                if self._store.writer() == victim.pid:
-                    return victim
-                victim.resume()
+        deadline = time.monotonic() + CATCH_SECONDS_MAX
+        with self._store.watch() as writer, contextlib.suppress(psutil.NoSuchProcess):
+            while time.monotonic() < deadline:
+                victim = ours.get(writer() or 0)
+                if victim is not None:
+                    victim.suspend()
+                    wait_for(victim, psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+                    if writer() == victim.pid:
+                        return victim
+                    victim.resume()
         return None
 
     def _on_database(self, name: str) -> Callable[[], list[Blow]]:
