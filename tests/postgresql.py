@@ -28,7 +28,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 UNPRIVILEGED: Final = "nobody"
-START_TRIES_MAX: Final = 5
+START_TRIES_MAX: Final = 50
 CONNECTIONS_MAX: Final = 300
 SOCKET_FOLDER_BYTES_MAX: Final = 80
 TEMPLATE: Final = "migrated"
@@ -199,9 +199,10 @@ class _Keeper:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
+        """On the port that it had before. What a killed server leaves behind may take a while to go."""
         for _ in range(START_TRIES_MAX):
-            self._port = self._port or _free_port()
-            settings = {"listen_addresses": "127.0.0.1", "port": self._port, "unix_socket_directories": self._folder}
+            port = self._port or _free_port()
+            settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": self._folder}
             settings |= {"max_connections": CONNECTIONS_MAX, "max_wal_size": "4GB", "logging_collector": "off"}
             if not self._durable:
                 settings |= {"fsync": "off", "full_page_writes": "off"}
@@ -210,9 +211,9 @@ class _Keeper:
                 self._server = subprocess.Popen(
                     [self._binaries / "postgres", "-D", self._data, *options], stderr=log, stdout=log, **self._as_user()
                 )
-            if self._answers():
+            if self._answers(port):
+                self._port = port
                 return
-            self._port = 0  # somebody else was faster at this port
         raise SystemExit((self._folder / "log").read_text(errors="replace")[-2_000:])
 
     def end(self, how: signal.Signals) -> None:
@@ -225,11 +226,11 @@ class _Keeper:
         pid = self._server.pid if self._server is not None else 0
         print(json.dumps([str(self._folder), self._port, pid]), flush=True)
 
-    def _answers(self) -> bool:
+    def _answers(self, port: int) -> bool:
         """Waits until it takes connections; False when it ended instead."""
         assert self._server is not None
         while self._server.poll() is None:
-            probe = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port), "-t", "5"]
+            probe = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "5"]
             if subprocess.run(probe, check=False).returncode == 0:
                 return True
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+
 from tests.postgresql import PostgresqlServer, postgresql_server
 
 LOCKS: Final = Path("/proc/locks")
