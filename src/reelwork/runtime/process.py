@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from reelwork.errors import ConfigurationError
+from reelwork.errors import ConfigurationError, StoreUnavailable
 from reelwork.runtime.backends import open_backends
 from reelwork.runtime.declaration import Catalogue, Subscription
 from reelwork.runtime.log import configure_log
@@ -24,6 +24,7 @@ from reelwork.runtime.worker import Worker
 from reelwork.settings import Config
 
 BROKEN: Final = 1
+UNAVAILABLE: Final = 69
 REPLACE_ME: Final = 75
 OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 SWITCH_SECONDS: Final = 0.001
@@ -90,6 +91,9 @@ def main() -> None:
     except ConfigurationError as error:
         print(f"reelwork worker: {error}", file=sys.stderr)
         status = CONFIGURATION
+    except StoreUnavailable as error:  # a database that is just being restarted; the next start may find it
+        print(f"reelwork worker: {error}", file=sys.stderr)
+        status = UNAVAILABLE
     except Exception:
         traceback.print_exc()
         status = BROKEN

@@ -18,13 +18,14 @@ import pytest
 from reelwork.errors import ConfigurationError, ReelworkError
 from reelwork.ledger import AssetState, JobStatus
 from reelwork.runtime import supervisor as supervisor_module
-from reelwork.runtime.process import REPLACE_ME
+from reelwork.runtime.process import REPLACE_ME, UNAVAILABLE
 from reelwork.runtime.supervisor import Supervisor, worker_environment
 from tests.unit.runtime.house import ITEMS, PLANS, House, config_in, open_house, plain_service, run, stage_service
 from tests.unit.runtime.switchboard import Switchboard, plan, switchboard, work
 
 DONE, FAILED = AssetState.DONE, AssetState.FAILED
 END_SECONDS_MAX = 20.0
+NOBODY_LISTENS = "postgresql://postgres@127.0.0.1:1/none"
 NODE = """
 import asyncio, ctypes, signal
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # it does not outlive its test either
@@ -252,3 +253,15 @@ def test_workers_that_always_break_at_their_start_end_it(tmp_path: Path, monkeyp
                 await Supervisor(house.backends, concurrency=2).run(asyncio.Event())
 
     run(test())
+
+
+def test_a_worker_that_finds_no_database_says_so_and_is_not_broken(tmp_path: Path) -> None:
+    """Whoever keeps it tries again for as long as it takes; what is broken is given up after some starts."""
+    environment = {**os.environ, "REELWORK_DATA_DIR": str(tmp_path), "REELWORK_DATABASE_URL": NOBODY_LISTENS}
+    command = [sys.executable, "-m", "reelwork.runtime.process", "worker"]
+    ended = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == UNAVAILABLE
+    assert ended.stderr.startswith("reelwork worker: the database postgresql://")
+    assert "Traceback" not in ended.stderr
