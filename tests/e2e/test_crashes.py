@@ -5,6 +5,7 @@ Every range of the clip begins with a call to the test, so each kill hits a work
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -88,17 +89,12 @@ def answer_all(board: Switchboard) -> None:
 
 def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
     """Hears of every commit; a ring that is lost costs half a second."""
-    doorbell = ledger.database.doorbell  # type: ignore[attr-defined]
-    listener = doorbell.listen()
     deadline = time.monotonic() + JOB_SECONDS_MAX
-    try:
+    with contextlib.closing(ledger.database.listen()) as listener:  # type: ignore[attr-defined]
         while not (status := ledger.job(job_id).status).is_terminal:
             assert time.monotonic() < deadline, ledger.stage_status(job_id)
             select.select([listener], [], [], 0.5)
-            while select.select([listener], [], [], 0)[0]:
-                listener.recv(64)
-    finally:
-        doorbell.hang_up(listener)
+            listener.clear()
     return status
 
 

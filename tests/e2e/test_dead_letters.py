@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import time
@@ -61,17 +62,12 @@ class Shop:
 
     def wait_for_late(self, job_id: str, late: int) -> StageStatus:
         """Hears of every commit; a ring that is lost costs half a second."""
-        doorbell = self.ledger.database.doorbell
-        listener = doorbell.listen()
         deadline = time.monotonic() + REPLAY_SECONDS_MAX
-        try:
+        with contextlib.closing(self.ledger.database.listen()) as listener:
             while (stage := self.stage(job_id)).late < late:
                 assert time.monotonic() < deadline, stage
                 select.select([listener], [], [], 0.5)
-                while select.select([listener], [], [], 0)[0]:
-                    listener.recv(64)
-        finally:
-            doorbell.hang_up(listener)
+                listener.clear()
         return stage
 
 

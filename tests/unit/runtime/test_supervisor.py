@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -79,14 +80,10 @@ def process(*arguments: str, environment: dict[str, str]) -> Iterator[subprocess
 
 async def until(house: House, is_so: Callable[[], bool]) -> None:
     """Looks again at every commit; a lost ring costs a quarter of a second."""
-    doorbell = house.backends.ledger.database.doorbell  # type: ignore[attr-defined]
-    listener = doorbell.listen()
-    try:
+    with contextlib.closing(house.backends.ledger.database.listen()) as listener:  # type: ignore[attr-defined]
         while not is_so():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(listener, 64), 0.25)
-    finally:
-        doorbell.hang_up(listener)
+            await asyncio.to_thread(select.select, [listener], [], [], 0.25)
+            listener.clear()
 
 
 def have_ended(pids: list[int]) -> bool:
