@@ -46,6 +46,7 @@ class Figures:
     handled_twice: int
     completions_delivered_twice: int
     requests_repeated: int
+    starts_refused: int
     jobs_replayed: int
     recovery: Mapping[str, Recovery]
 
@@ -96,9 +97,17 @@ def waiting_messages(url: str) -> int:
 
 
 def figures(
-    ledger: Ledger, customer: Customer, blows: Sequence[Blow], calls: Sequence[Call], *, replayed: frozenset[str]
+    ledger: Ledger,
+    customer: Customer,
+    blows: Sequence[Blow],
+    calls: Sequence[Call],
+    *,
+    replayed: frozenset[str],
+    starts_refused: int,
 ) -> Figures:
-    """replayed: the jobs that a replay had to bring back; what they had in hand does not tell of the blows."""
+    """replayed: the jobs that a replay had to bring back; what they had in hand does not tell of the blows.
+    starts_refused: how often a parent found no database when it started.
+    """
     recorded = recorded_at(ledger, customer.jobs)
     times = Counter(call.work for call in calls)
     twice = {work: times - 1 for work, times in times.items()}
@@ -113,6 +122,7 @@ def figures(
         handled_twice=sum(twice.values()),
         completions_delivered_twice=sum(more for (_, what, _), more in twice.items() if what in mosaic.COMPLETIONS),
         requests_repeated=customer.repeated,
+        starts_refused=starts_refused,
         jobs_replayed=len(replayed),
         recovery={
             name: _recovery([blow for blow in blows if blow.name == name], calls, recorded, replayed)

@@ -47,7 +47,9 @@ def _run(folder: Path, store: Store, *, kills: int, dice: Random) -> Figures:
         check_doctor(running, store)
     with reopened(store) as ledger:
         check(ledger, store, customer, replayed)
-        return figures(ledger, customer, killer.blows, diary.calls(), replayed=replayed)
+        return figures(
+            ledger, customer, killer.blows, diary.calls(), replayed=replayed, starts_refused=running.refused_starts
+        )
 
 
 def replay_what_was_blamed(customer: Customer) -> frozenset[str]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import psutil
 
@@ -29,6 +29,9 @@ WORKERS_EACH: Final = 2
 LEASE_SECONDS: Final = 3.0
 DRAIN_SECONDS: Final = 2.0
 STOP_SECONDS_MAX: Final = 60.0
+NO_DATABASE: Final = "does not answer"
+READY_TRIES_MAX: Final = 5
+LAST_WORDS: Final = 2_000
 SETTINGS: Final = {
     "REELWORK_LEASE_SECONDS": str(LEASE_SECONDS),
     "REELWORK_DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -62,8 +65,12 @@ class Fleet:
             "PYTHONPATH": f"{folder / 'installed'}{os.pathsep}{REPOSITORY}",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        self._log: IO[str] = (folder / "log").open("a")
-        self.server, self.url = self._first_server()
+        self._log_of: dict[int, Path] = {}
+        self.refused_starts = 0
+        self._url_of: dict[int, str] = {}
+        self.server = self._start("serve", "--port", "0", "--workers", str(WORKERS_EACH))
+        assert self._tells_that_it_is_ready(self.server), self.log()
+        self.url = self._url_of[self.server.pid]
         self.beside = self._start_beside()
 
     @property
@@ -79,12 +86,49 @@ class Fleet:
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def replace_parents(self, blows: Iterable[Blow]) -> None:
-        """Starts those anew that were killed, and does not wait until they are ready. Others must live."""
+        """Starts those anew that were killed, and does not wait until they are ready. Others must live, but for one
+        that was to start without its database: it says so and ends, and whoever keeps it starts it again.
+        """
         killed = {pid for blow in blows for pid in blow.pids}
-        if _has_ended(self.server, killed):
+        if self._has_ended(self.server, killed):
             self.server = self._start("serve", "--port", self.port, "--workers", str(WORKERS_EACH))
-        if _has_ended(self.beside, killed):
+        if self._has_ended(self.beside, killed):
             self.beside = self._start_beside()
+
+    def wait_until_ready(self) -> None:
+        """Until both parents have told that they are ready; started again where they refuse."""
+        for _ in range(READY_TRIES_MAX):
+            self.replace_parents([])
+            if all(self._tells_that_it_is_ready(parent) for parent in (self.server, self.beside)):
+                return
+        raise AssertionError(self.log())
+
+    def _tells_that_it_is_ready(self, parent: subprocess.Popen[str]) -> bool:
+        """False when it has ended instead."""
+        if parent.pid not in self._url_of:
+            assert parent.stdout is not None
+            line = parent.stdout.readline()
+            if not line:
+                parent.wait(STOP_SECONDS_MAX)
+                return False
+            self._url_of[parent.pid] = json.loads(line).get("url", "")
+        return True
+
+    def _has_ended(self, parent: subprocess.Popen[str], killed: Collection[int]) -> bool:
+        if parent.pid in killed:
+            parent.wait(STOP_SECONDS_MAX)
+        elif parent.poll() is None:
+            return False
+        else:
+            told = (parent.returncode, self._last_words(parent))
+            assert parent.returncode == 1, told
+            assert NO_DATABASE in told[1], told
+            self.refused_starts += 1
+        _close_pipes(parent)
+        return True
+
+    def _last_words(self, parent: subprocess.Popen[str]) -> str:
+        return self._log_of[parent.pid].read_text()[-LAST_WORDS:]
 
     def stop(self) -> list[int]:
         """Exit statuses of both parents, stopped in order."""
@@ -98,7 +142,8 @@ class Fleet:
         return list(alive)
 
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        """What all of them have said."""
+        return "".join(path.read_text() for path in self._log_of.values())
 
     def kill(self) -> None:
         for process in self.processes():
@@ -107,21 +152,19 @@ class Fleet:
         for parent in (self.server, self.beside):
             parent.wait(STOP_SECONDS_MAX)
             _close_pipes(parent)
-        self._log.close()
-
-    def _first_server(self) -> tuple[subprocess.Popen[str], str]:
-        process = self._start("serve", "--port", "0", "--workers", str(WORKERS_EACH))
-        assert process.stdout is not None
-        return process, json.loads(process.stdout.readline())["url"]
 
     def _start_beside(self) -> subprocess.Popen[str]:
         return self._start("worker", "--concurrency", str(WORKERS_EACH))
 
     def _start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
         data = str(self.folder / "data")
-        return start(
-            command, "--data", data, *arguments, "--json", environment=self._environment, stderr=self._log.fileno()
-        )
+        path = self.folder / f"log-{len(self._log_of):03}"
+        with path.open("w") as log:
+            process = start(
+                command, "--data", data, *arguments, "--json", environment=self._environment, stderr=log.fileno()
+            )
+        self._log_of[process.pid] = path
+        return process
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
@@ -140,15 +183,6 @@ def fleet(folder: Path, settings: Mapping[str, str]) -> Iterator[Fleet]:
         yield running
     finally:
         running.kill()
-
-
-def _has_ended(parent: subprocess.Popen[str], killed: Collection[int]) -> bool:
-    if parent.pid not in killed:
-        assert parent.poll() is None, f"process {parent.pid} ended by itself with status {parent.returncode}"
-        return False
-    parent.wait(STOP_SECONDS_MAX)
-    _close_pipes(parent)
-    return True
 
 
 def _close_pipes(parent: subprocess.Popen[str]) -> None:

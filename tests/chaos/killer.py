@@ -48,6 +48,7 @@ class Killer:
     def deal(self, kills: int) -> None:
         for name in self._deck():
             if self.kills >= kills:
+                self._fleet.wait_until_ready()
                 return
             self._wait_for_calls(self._dice.randint(1, CALLS_BETWEEN_MAX), seconds_max=CALLS_SECONDS_MAX)
             time.sleep(self._dice.uniform(0, MOMENT_SECONDS_MAX))  # so that it can hit any step of the work

@@ -86,9 +86,9 @@ def watch_transactions(server: PostgresqlServer, url: str) -> Iterator[Writer]:
     import psycopg
 
     clients = {
-        connection.laddr.port: connection.pid
+        connection.laddr[1]: connection.pid
         for connection in psutil.net_connections("tcp4")
-        if connection.raddr and connection.raddr.port == server.port
+        if connection.raddr and connection.raddr[1] == server.port
     }
     with psycopg.connect(url, autocommit=True) as connection:
 

@@ -267,9 +267,11 @@ class NotificationListener(Listener):
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self._fileno = connection.fileno()
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        """Also of a connection that was lost: a loop must be able to forget it."""
+        return self._fileno
 
     def clear(self) -> bool:
         try:
