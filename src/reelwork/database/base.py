@@ -27,6 +27,10 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
+class StatementRefused(Exception):
+    """A function of Reelwork's own in the database said no, and the transaction was rolled back."""
+
+
 class Result(NamedTuple):
     """changed: rows that the statement changed or returned."""
 

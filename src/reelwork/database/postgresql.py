@@ -1,7 +1,9 @@
 """PostgreSQL, through psycopg 3: pooled connections, statements sent together in pipelines, wake-ups by LISTEN/NOTIFY.
 
-Every transaction is READ COMMITTED; who needs more than that locks rows. A ring follows its commit in the same round
-trip instead of riding in it: PostgreSQL lets only one transaction that notifies commit at a time.
+Every transaction is READ COMMITTED; who needs more than that locks rows. No lock is held while the disk is waited for:
+the work commits asynchronously, and a second, empty commit in the same round trip waits until the log, with the work
+before it, is on the disk. Whoever saw the work in between writes into the log after it. A ring follows its commit in
+the same round trip instead of riding in it: PostgreSQL lets only one transaction that notifies commit at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reelwork.database.arrays import array_literal
-from reelwork.database.base import Cursor, Database, Listener, Result, Row
+from reelwork.database.base import Cursor, Database, Listener, Result, Row, StatementRefused
 from reelwork.errors import ConfigurationError, InvalidWork, StoreUnavailable, StoreUnreachable, WriteConflict
 
 POOL_CONNECTIONS: Final = 4
@@ -36,6 +38,7 @@ MIGRATION_LOCK: Final = 7_236_150_418_283
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = b"COMMIT"
 DO_NOT_WAIT_FOR_DISK: Final = b"SELECT set_config('synchronous_commit', 'off', true)"
+WAIT_FOR_DISK: Final = b"SELECT pg_logical_emit_message(true, 'reelwork', '')"
 RING: Final = b"SELECT pg_notify('reelwork', '')"
 # A hash join or a full scan is never right for what runs here, and without fresh statistics it may look so.
 SESSION: Final = (
@@ -51,6 +54,7 @@ CONNECTION: Final = {
     "application_name": "reelwork",
 }
 
+REFUSALS: Final = "RWK"
 CONFLICTS: Final = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DeadlockDetected,
@@ -152,13 +156,11 @@ class PostgresqlDatabase(Database):
                 with lent.pipeline() as pipeline:
                     connection = PostgresqlConnection(lent, pipeline)
                     connection.execute(BEGIN)
-                    if not is_durable:
-                        connection.execute(DO_NOT_WAIT_FOR_DISK)
+                    connection.execute(DO_NOT_WAIT_FOR_DISK)
                     yield connection
                     is_committing = True
-                    connection.execute(COMMIT)
-                    if connection.rings:
-                        connection.execute(RING)
+                    for statement in _ending(is_durable=is_durable, rings=connection.rings):
+                        connection.execute(statement)
             except psycopg.Error as error:
                 raise self._write_error(error, lent, is_committing=is_committing) from error
 
@@ -257,6 +259,8 @@ class PostgresqlDatabase(Database):
             )
         if connection.closed or isinstance(error, CONFLICTS):
             return WriteConflict(f"the database {self.name} could not record this: {error}")
+        if (error.sqlstate or "").startswith(REFUSALS):
+            return StatementRefused(str(error))
         if isinstance(error, psycopg.DataError):
             return InvalidWork(f"the database {self.name} cannot hold this: {error}")
         return StoreUnavailable(f"the database {self.name} cannot be used: {error}")
@@ -284,6 +288,12 @@ class NotificationListener(Listener):
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _ending(*, is_durable: bool, rings: bool) -> list[bytes]:
+    """What follows the work: its locks end with COMMIT, before the disk has it; its answer comes after."""
+    durability = [BEGIN, WAIT_FOR_DISK, COMMIT] if is_durable else []
+    return [COMMIT, *durability, *([RING] if rings else [])]
 
 
 def _prepare_session(connection: Any, _record: object) -> None:

@@ -16,6 +16,7 @@ from reelwork.ledger import schema
 from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
 from reelwork.ledger.commit import Transaction
 from reelwork.ledger.postgresql import PostgresqlTransaction
+from reelwork.ledger.quick import QuickWay
 from reelwork.ledger.records import (
     TERMINAL,
     AnnouncementConflict,
@@ -32,7 +33,7 @@ from reelwork.ledger.records import (
 )
 from reelwork.ledger.sqlite import SqliteTransaction
 from reelwork.ledger.transaction import SqlTransaction, statement
-from reelwork.ledger.work import texts_among
+from reelwork.ledger.work import Work, texts_among
 
 ASSET_PAGE_SIZE = 1_000
 TRANSACTIONS: Mapping[str, type[SqlTransaction]] = {"sqlite": SqliteTransaction, "postgresql": PostgresqlTransaction}
@@ -45,10 +46,16 @@ class SqlLedger(Ledger):
         super().__init__(clock=clock)
         self.database = database
         self._courier: Courier | None = None
+        self._quick_way = QuickWay(database) if database.dialect == "postgresql" else None
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         start = TRANSACTIONS[self.database.dialect]
         return self.database.transact(lambda connection: change(start(connection, self._courier)))
+
+    def _commit_group(self, works: Sequence[Work]) -> Sequence[list[Completion] | Exception]:
+        if self._quick_way is not None and self._quick_way.commit(works, self.now_ms(), self._courier):
+            return [[] for _ in works]
+        return super()._commit_group(works)
 
     def attach(self, courier: Courier) -> None:
         self._courier = courier

@@ -29,8 +29,8 @@ BUSY_QUEUE = "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold
 RECORD_ASSETS = """
 CREATE FUNCTION reelwork_record_assets(
     birth_lock bigint, a_job text, a_stage text, ids text[], states text[], weights bigint[], results text[],
-    errors text[], done_count bigint, failed_count bigint, weight_sum bigint, threshold numeric, watermark bigint,
-    now_ms bigint
+    errors text[], times bigint[], done_count bigint, failed_count bigint, weight_sum bigint,
+    threshold numeric, watermark bigint, now_ms bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 -- Records assets of which none is known yet into a stage that they cannot possibly complete; refuses anything else.
 -- It only ever says no too often: the rules of completion are elsewhere.
@@ -45,8 +45,8 @@ BEGIN
         ON CONFLICT DO NOTHING;
     ELSE
         INSERT INTO assets (job_id, stage, asset_id, state, weight, late, attempts, result, error, recorded_at)
-        SELECT a_job, a_stage, id, state, weight, false, 0, result, error, now_ms
-        FROM unnest(ids, states, weights, results, errors) AS told (id, state, weight, result, error)
+        SELECT a_job, a_stage, id, state, weight, false, 0, result, error, time
+        FROM unnest(ids, states, weights, results, errors, times) AS told (id, state, weight, result, error, time)
         ON CONFLICT DO NOTHING;
     END IF;
     GET DIAGNOSTICS recorded = ROW_COUNT;
@@ -63,9 +63,26 @@ BEGIN
     END IF;
 END $$
 """
+RECORD_AND_FLUSH = """
+CREATE PROCEDURE reelwork_record_and_flush(
+    birth_lock bigint, a_job text, a_stage text, ids text[], states text[], weights bigint[], results text[],
+    errors text[], times bigint[], done_count bigint, failed_count bigint, weight_sum bigint,
+    threshold numeric, watermark bigint, now_ms bigint
+) LANGUAGE plpgsql AS $$
+-- The row of the stage is free again before the disk is waited for; the second commit waits for both.
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM reelwork_record_assets(
+        birth_lock, a_job, a_stage, ids, states, weights, results, errors, times, done_count, failed_count,
+        weight_sum, threshold, watermark, now_ms
+    );
+    COMMIT;
+    PERFORM pg_logical_emit_message(true, 'reelwork', '');
+END $$
+"""
 SIGNATURE = (
-    "reelwork_record_assets(bigint, text, text, text[], text[], bigint[], text[], text[], bigint, bigint, bigint, "
-    "numeric, bigint, bigint)"
+    "(bigint, text, text, text[], text[], bigint[], text[], text[], bigint[], bigint, bigint, "
+    "bigint, numeric, bigint, bigint)"
 )
 
 
@@ -77,12 +94,14 @@ def upgrade() -> None:
     op.execute(f"ALTER TABLE stages SET ({HOT_STAGES})")
     op.execute(f"ALTER TABLE messages SET ({BUSY_QUEUE})")
     op.execute(RECORD_ASSETS)
+    op.execute(RECORD_AND_FLUSH)
 
 
 def downgrade() -> None:
     if op.get_context().dialect.name != "postgresql":
         return
-    op.execute(f"DROP FUNCTION {SIGNATURE}")
+    op.execute(f"DROP PROCEDURE reelwork_record_and_flush{SIGNATURE}")
+    op.execute(f"DROP FUNCTION reelwork_record_assets{SIGNATURE}")
     op.execute("ALTER TABLE messages RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)")
     op.execute("ALTER TABLE stages RESET (fillfactor, autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)")
     op.execute(
