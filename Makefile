@@ -50,6 +50,7 @@ smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000
 
 bench: $(READY) $(BENCH_READY)  ## measure the ledger, fan-in beside Celery, Dramatiq and Huey, and the analyze job
 	@$(BIN)/python benchmarks/ledger.py
+	@$(BIN)/python benchmarks/postgresql.py
 	@$(BIN)/python benchmarks/fan_in.py
 	@$(BIN)/python benchmarks/analyze.py
 

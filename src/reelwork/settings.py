@@ -53,7 +53,8 @@ class Config(BaseSettings):
     )
     REELWORK_DATA_DIR: Path = Field(DEFAULT_DATA_DIR, description="Folder of the embedded database and objects.")
     REELWORK_DATABASE_URL: str | None = Field(
-        None, description="State of record; default sqlite:///<data folder>/reelwork.db."
+        None,
+        description="State of record; default sqlite:///<data folder>/reelwork.db, or postgresql://user:password@host/db.",
     )
     REELWORK_BROKER_URL: str = Field("sql:", description="Message broker; sql: is the ledger's own database.")
     REELWORK_OBJECTS_URL: str | None = Field(None, description="Object store; default file://<data folder>/objects.")

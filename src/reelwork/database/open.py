@@ -39,7 +39,7 @@ def shown_url(url: str) -> str:
 
 def masked(url: URL) -> str:
     """The URL without its password, wherever it stands."""
-    query = {name: "***" if name == "password" else value for name, value in url.query.items()}
+    query = {name: "masked" if name == "password" else value for name, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True)
 
 

@@ -284,7 +284,7 @@ class NotificationListener(Listener):
                 pass
         except psycopg.OperationalError:
             return False
-        return True
+        return not self._connection.closed
 
     def close(self) -> None:
         self._connection.close()

@@ -8,7 +8,14 @@ from reelwork.cli.missing_package import missing_package_fix
 
 
 @pytest.mark.parametrize(
-    ("package", "extra"), [("fastapi.security", "api"), ("av", "analyze"), ("numpy", "analyze"), ("rapidocr", "ocr")]
+    ("package", "extra"),
+    [
+        ("fastapi.security", "api"),
+        ("av", "analyze"),
+        ("numpy", "analyze"),
+        ("rapidocr", "ocr"),
+        ("psycopg", "postgresql"),
+    ],
 )
 def test_names_the_extra_that_brings_it(package: str, extra: str) -> None:
     fix = missing_package_fix(ModuleNotFoundError(name=package))
