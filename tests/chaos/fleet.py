@@ -31,6 +31,8 @@ DRAIN_SECONDS: Final = 2.0
 STOP_SECONDS_MAX: Final = 60.0
 NO_DATABASE: Final = "does not answer"
 READY_TRIES_MAX: Final = 5
+DATA_FOLDER: Final = '"data"'
+"""Is in the line that tells that a parent is ready, and in no other."""
 LAST_WORDS: Final = 2_000
 SETTINGS: Final = {
     "REELWORK_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -67,10 +69,10 @@ class Fleet:
         }
         self._log_of: dict[int, Path] = {}
         self.refused_starts = 0
-        self._url_of: dict[int, str] = {}
+        self._told_by: dict[int, str] = {}
         self.server = self._start("serve", "--port", "0", "--workers", str(WORKERS_EACH))
         assert self._tells_that_it_is_ready(self.server), self.log()
-        self.url = self._url_of[self.server.pid]
+        self.url: str = json.loads(self._told_by[self.server.pid])["url"]
         self.beside = self._start_beside()
 
     @property
@@ -104,15 +106,14 @@ class Fleet:
         raise AssertionError(self.log())
 
     def _tells_that_it_is_ready(self, parent: subprocess.Popen[str]) -> bool:
-        """False when it has ended instead."""
-        if parent.pid not in self._url_of:
+        """False when it ends instead."""
+        if parent.pid not in self._told_by:
             assert parent.stdout is not None
-            line = parent.stdout.readline()
-            if not line:
-                parent.wait(STOP_SECONDS_MAX)
-                return False
-            self._url_of[parent.pid] = json.loads(line).get("url", "")
-        return True
+            self._told_by[parent.pid] = parent.stdout.readline()
+        if DATA_FOLDER in self._told_by[parent.pid]:
+            return True
+        parent.wait(STOP_SECONDS_MAX)
+        return False
 
     def _has_ended(self, parent: subprocess.Popen[str], killed: Collection[int]) -> bool:
         if parent.pid in killed:
@@ -128,7 +129,9 @@ class Fleet:
         return True
 
     def _last_words(self, parent: subprocess.Popen[str]) -> str:
-        return self._log_of[parent.pid].read_text()[-LAST_WORDS:]
+        assert parent.stdout is not None
+        told = self._told_by.get(parent.pid, "") + parent.stdout.read()
+        return told + self._log_of[parent.pid].read_text()[-LAST_WORDS:]
 
     def stop(self) -> list[int]:
         """Exit statuses of both parents, stopped in order."""
