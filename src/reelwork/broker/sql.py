@@ -132,7 +132,7 @@ class SqlBroker(Broker):
 
     def _delivery(self, queue: str, lease: str, row: tuple[Any, ...]) -> Delivery:
         message_id, event_id, job_id, topic, body, is_replay, deliveries, attempts = row
-        message = Message(event_id=event_id, job_id=job_id, topic=topic, body=body, is_replay=bool(is_replay))
+        message = Message(event_id, job_id, topic, body, None, bool(is_replay))
         return SqlDelivery(
             queue=queue,
             message=message,

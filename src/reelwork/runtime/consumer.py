@@ -25,16 +25,13 @@ from reelwork.runtime.world import World
 RECEIVE_WAIT_SECONDS: Final = 1.0
 FAILURE_PAUSE_SECONDS: Final = 2.0
 HAND_BACK_SECONDS_MAX: Final = 2.0
-GROUPS_RECORDING_MAX: Final = 1  # beside each that is worked on
 SUSPECTS_MAX: Final = 16  # the death of one counts as a delivery of the others, of which they have 100
 
 log = structlog.get_logger("reelwork.worker")
 
 
 class Group(Protocol):
-    """Deliveries that are handled together. handled: done when none of them will be worked on any more."""
-
-    handled: asyncio.Future[None]
+    """Deliveries that are handled together."""
 
     async def run(self) -> None: ...
     async def hand_back(self) -> None: ...
@@ -47,7 +44,6 @@ class Single:
         self._handling = handling
         self._subscription = subscription
         self._delivery = delivery
-        self.handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         await self._handling.handle(self._subscription, self._delivery)
@@ -73,7 +69,6 @@ class Suspects:
         self._turnstile = turnstile
         self._stop = stop
         self._group: Group | None = None
-        self.handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         async with self._turnstile.alone():
@@ -146,10 +141,8 @@ class Consumer:
 
     @property
     def _free(self) -> int:
-        """How many groups may be begun: those that are only being recorded do not count, but are not many either."""
-        at_work = sum(not group.handled.done() for group in self._at_hand.values())
-        prefetch = self._subscription.prefetch
-        return min(prefetch - at_work, prefetch * (1 + GROUPS_RECORDING_MAX) - len(self._at_hand))
+        """How many groups may be begun."""
+        return self._subscription.prefetch - len(self._at_hand)
 
     async def _take(self, groups: int) -> None:
         if self._stop.is_set():
@@ -189,19 +182,15 @@ class Consumer:
         task = asyncio.create_task(self._see_through(group))
         self._at_hand[task] = group
         task.add_done_callback(self._end)
-        group.handled.add_done_callback(lambda _: self._learn(group))
         return task
-
-    def _learn(self, group: Group) -> None:
-        if isinstance(group, StageGroup):
-            self._pace.learn(group.begun, group.seconds_busy)
-        self._news.set()
 
     def _left(self, _: asyncio.Task[None]) -> None:
         self._turnstile.leave()
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        del self._at_hand[task]
+        group = self._at_hand.pop(task)
+        if isinstance(group, StageGroup):
+            self._pace.learn(group.begun, group.seconds_busy)
         self._news.set()
 
     async def _see_through(self, group: Group) -> None:
@@ -212,6 +201,3 @@ class Consumer:
         except Exception as error:
             # Its leases end and another worker gets it: a crash costs time, never a message.
             log.exception("reelwork.worker.delivery_abandoned", queue=self._subscription.queue, error=str(error))
-        finally:
-            if not group.handled.done():
-                group.handled.set_result(None)

@@ -1,4 +1,4 @@
-"""What a group of deliveries has finished, on its way into the ledger, while the group goes on working.
+"""What a group of deliveries has finished, on its way into the ledger.
 
 The outcomes of a job go in one work, with the acknowledgements of the deliveries that they end. Where it is refused
 every delivery is tried with a work of its own, so that none pays for its neighbour.
@@ -59,6 +59,11 @@ class Recording:
         entries = self._entries(current)
         if entries:
             self._task = asyncio.create_task(self._record(entries, []))
+
+    async def record(self, current: StageRun | None = None) -> None:
+        """As `begin`, and returns when it is done."""
+        await self.begin(current)
+        await self.finish()
 
     async def mark(self, current: StageRun, started: StageUpdate) -> None:
         """Records the mark of a started asset together with everything that has finished. Raises when it cannot."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reelwork.runtime.handling import Handling
 
 RECORD_EVERY_SECONDS: Final = 0.2
-RECORD_ASSETS: Final = 250  # a transaction of some milliseconds
+RECORD_ASSETS: Final = 500  # a transaction of some milliseconds
 HOLD_SECONDS_MAX: Final = 0.2
 YIELD_EVERY_SECONDS: Final = 0.002
 
@@ -38,8 +38,8 @@ log = structlog.get_logger("reelwork.worker")
 
 
 class StageGroup:
-    """handled: done when no handler of the group will be called any more. begun: how many of the deliveries were worked
-    on; seconds_busy: how long that took, without waiting for the ledger.
+    """begun: how many of the deliveries were worked on. seconds_busy: how long that took, without waiting for the
+    ledger.
     """
 
     def __init__(self, handling: Handling, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
@@ -62,7 +62,6 @@ class StageGroup:
         self._is_hung = False
         self._is_marked = False
         self._trying: Asset | None = None
-        self.handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.begun = 0
         self.seconds_busy = 0.0
 
@@ -75,9 +74,7 @@ class StageGroup:
         async with self._kept():
             try:
                 await self._work()
-                self.handled.set_result(None)
-                await self._recording.begin()
-                await self._recording.finish()
+                await self._recording.record()
             except asyncio.CancelledError:
                 await self._release([run for run in self._runs if not run.is_over])
                 raise
@@ -144,8 +141,7 @@ class StageGroup:
                 await self._work_in_threads()
             self.seconds_busy += self._now() - started - self._recording.seconds_waited
             if self._twins:
-                await self._recording.begin()
-                await self._recording.finish()
+                await self._recording.record()
                 self._waiting.extend(self._twins)
                 self._twins = []
 
@@ -283,10 +279,14 @@ class StageGroup:
             raise TimeoutError(str(error)) from error
 
     async def _breathe(self, run: StageRun) -> None:
-        """Lets others have their turn, and begins to record when there is something."""
+        """Lets others have their turn, and records what has become a group of its own.
+
+        It waits for that: threads that both want to compute would only keep the database locked for longer.
+        """
         if self._recording.assets_waiting + len(run.outcomes) >= RECORD_ASSETS:
-            await self._recording.begin(run)
-        await asyncio.sleep(0)
+            await self._recording.record(run)
+        else:
+            await asyncio.sleep(0)
 
     async def _work_in_threads(self) -> None:
         """As many assets as fit between two recordings, with one thread hop for all of them."""
@@ -302,7 +302,7 @@ class StageGroup:
             except HandlerTimeout as error:
                 await self._end_hung(error)
                 raise
-            await self._recording.begin(self._current)
+            await self._recording.record(self._current)
 
     def _work_in_thread(self) -> None:
         until = self._now() + RECORD_EVERY_SECONDS
