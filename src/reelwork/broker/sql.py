@@ -40,10 +40,11 @@ class SqlCourier:
         self.topology = Topology({})
 
     def publish(self, connection: Connection, messages: Sequence[Message], now_ms: int) -> None:
+        queues = {topic: sorted(self.topology.queues(topic)) for topic in {m.topic for m in messages}}
         rows = [
             (queue, m.job_id, m.event_id, m.topic, m.body, m.is_replay, now_ms, VISIBLE_AT_ONCE)
             for m in messages
-            for queue in ([m.queue] if m.queue is not None else sorted(self.topology.queues(m.topic)))
+            for queue in (queues[m.topic] if m.queue is None else (m.queue,))
         ]
         if rows:
             connection.executemany(statement(connection.dialect, "enqueue"), rows)

@@ -23,6 +23,7 @@ from reelwork.database.doorbell import Doorbell
 from reelwork.errors import ConfigurationError, StoreUnavailable
 
 BUSY_TIMEOUT_MS: Final = 30_000
+LOG_PAGES: Final = 4_000  # 16 MB: the same pages change again and again, and are brought home once for all of that
 
 
 def sqlite_path(url: URL) -> Path:
@@ -84,6 +85,7 @@ class SqliteDatabase(Database):
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16000")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         except sqlite3.Error:
             connection.close()
             raise

@@ -7,11 +7,12 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from reelwork.ledger import JobStatus
-from reelwork.runtime import Context
+from reelwork.ledger import JobStatus, Work
+from reelwork.runtime import Context, stage_group
 from reelwork.runtime.worker import Worker
 from tests.unit.runtime.house import ITEMS, PLANS, House, ItemsReady, open_house, plain_service, run, stage_service
 
@@ -112,6 +113,62 @@ class TestStopping:
                 doors.open.set()
                 await house.handle(delivery)
                 assert house.job(job_id).status is JobStatus.RUNNING
+
+        run(test())
+
+
+class TestGroups:
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_a_slow_asset_does_not_keep_what_was_taken_with_it(
+        self, tmp_path: Path, in_memory: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Cheap assets have taught the worker to take many at a time; then comes one that takes a while."""
+        monkeypatch.setattr(stage_group, "HOLD_SECONDS_MAX", 0.01)
+
+        async def test() -> None:
+            doors = Doors(is_open=True)
+            async with open_house(tmp_path, stage_service(doors.work), in_memory=in_memory) as house:
+                job_id = house.start()
+                async with running(worker_of(house)):
+                    for number in range(40):
+                        house.send(job_id, f"cheap {number}")
+                    await house.relay.publish_batch()
+                    for _ in range(40):
+                        await doors.begun.get()
+                    doors.open.clear()
+                    names = ["slow", "b", "c", "d"]
+                    events = [ItemsReady(job_id=job_id, event_id=uuid4(), names=[name]) for name in names]
+                    house.commit(Work(events=events))
+                    await house.relay.publish_batch()
+                    assert await doors.begun.get() == "slow"
+                    free: list[str] = []
+                    while len(free) < 3:
+                        for delivery in await house.broker.receive(ITEMS, limit=3, wait_seconds=1):
+                            assert delivery.deliveries == 1
+                            free += [name for name in names if f'"{name}"' in delivery.message.body]
+                    assert sorted(free) == ["b", "c", "d"]
+                    doors.open.set()
+
+        run(test())
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_a_worker_that_is_to_stop_gives_back_what_it_has_not_begun(self, tmp_path: Path, in_memory: bool) -> None:
+        async def test() -> None:
+            doors = Doors(is_open=True)
+            async with open_house(tmp_path, stage_service(doors.work), in_memory=in_memory) as house:
+                job_id = house.start()
+                names = [f"{number:03}" for number in range(100)]
+                for name in names:
+                    house.send(job_id, name)
+                await house.relay.publish_batch()
+                worker = worker_of(house)
+                async with running(worker):
+                    await doors.begun.get()
+                    worker.stop()
+                done = house.states(job_id)
+                left = await house.take(ITEMS, limit=100)
+                assert [delivery.deliveries for delivery in left] == [1] * len(left)
+                assert len(done) + len(left) == len(names)
 
         run(test())
 
