@@ -219,7 +219,7 @@ class TestSuspects:
         run(test())
 
     async def begun_together(self, doors: Doors) -> list[str]:
-        begun: list[str] = []
+        begun = [await doors.begun.get()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 while True:
