@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from reelwork.events import JOB_ID_PATTERN
 
+INPUT_PREFIX: Final = "input/"
+
 _JOB_ID = re.compile(JOB_ID_PATTERN, re.ASCII)
+_INPUT = re.compile(r"input/([A-Za-z0-9_-]{1,64})/source\.mp4")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 def input_key(job_id: str) -> str:
     """The uploaded source of a job."""
-    return f"input/{_checked(_JOB_ID, job_id)}/source.mp4"
+    return f"{INPUT_PREFIX}{_checked(_JOB_ID, job_id)}/source.mp4"
+
+
+def job_of_input(key: str) -> str | None:
+    """The job whose source this is; None for any other key."""
+    found = _INPUT.fullmatch(key)
+    return found and found[1]
 
 
 def results_key(job_id: str) -> str:

@@ -22,6 +22,7 @@ from obstore.store import LocalStore, MemoryStore
 from reelwork.errors import ConfigurationError, ObjectExists, ObjectNotFound, StoreUnavailable
 
 CHUNK_BYTES: Final = 1 << 20
+STAGED_MARK: Final = "#"  # in the names of files that obstore has not finished; no key of ours has it
 
 
 def open_objects(url: str) -> ObjectStore:
@@ -122,9 +123,33 @@ class ObjectStore:
         if self._folder is not None and not os.access(self._folder, os.W_OK | os.X_OK):
             raise StoreUnavailable(f"the object folder {self._folder} is gone or cannot be written")
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str, *, before_ms: int | None = None) -> Iterator[str]:
+        """Of all objects below the prefix; with `before_ms` (epoch ms), of those that were written before."""
         for page in obstore.list(self._store, prefix):
-            yield from (meta["path"] for meta in page)
+            for meta in page:
+                if before_ms is None or meta["last_modified"].timestamp() * 1000 < before_ms:
+                    yield meta["path"]
+
+    def remove_cut_off(self, *, before_ms: int) -> int:
+        """Removes what writers that were killed left half written before then (epoch ms); returns how many files.
+
+        A store of the cloud does so by itself, by a rule for unfinished uploads.
+        """
+        if self._folder is None:
+            return 0
+        removed = 0
+        for folder, _, names in os.walk(self._folder, topdown=False):
+            for path in (Path(folder, name) for name in names if STAGED_MARK in name):
+                with contextlib.suppress(FileNotFoundError):  # it is whole by now, and has its name
+                    removed += self._remove_if_old(path, before_ms)
+        return removed
+
+    def _remove_if_old(self, path: Path, before_ms: int) -> bool:
+        is_old = path.stat().st_mtime * 1000 < before_ms
+        if is_old:
+            path.unlink()
+            self._prune(str(path.relative_to(self._folder or "")))
+        return is_old
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; one that is not there is no error."""

@@ -5,24 +5,19 @@ orphans.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
 
 import structlog
 
 from reelwork.broker import Broker
 from reelwork.errors import JobNotFound, StoreUnavailable
-from reelwork.ledger import AssetState, BaseJobProgressManager, Completion, Job, JobStatus, Ledger, StageStatus, Work
+from reelwork.ledger import BaseJobProgressManager, Completion, JobStatus, Ledger, StageStatus, Work
 from reelwork.objects import ObjectStore
-from reelwork.objects.keys import stages_prefix
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.declaration import Catalogue
+from reelwork.runtime.orphans import Orphans
 from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.relay import Relay
 from reelwork.runtime.world import World
-
-ORPHAN_AGE_SECONDS: Final = 3_600
-JOBS_PER_SWEEP_MAX: Final = 20
 
 log = structlog.get_logger("reelwork.sweeper")
 
@@ -50,7 +45,7 @@ class Sweeper:
     ) -> None:
         self._ledger = ledger
         self._broker = broker
-        self._objects = objects
+        self._orphans = Orphans(ledger, objects, world=world)
         self._catalogue = catalogue
         self._stages = stages
         self._conductor = conductor
@@ -81,7 +76,7 @@ class Sweeper:
         await self._recorder.read(self._conductor.sweep)
         if not self._broker.transactional:
             await self._relay.republish_unconsumed()
-        await self._recorder.read(self._remove_orphans)
+        await self._recorder.read(self._orphans.remove)
         return completions
 
     async def _expire_watermarks(self) -> list[Completion]:
@@ -131,28 +126,3 @@ class Sweeper:
         except JobNotFound:
             return False
         return job.status is JobStatus.RUNNING
-
-    def _remove_orphans(self) -> None:
-        """Removes what attempts wrote that do not count, once a job has been over for a while."""
-        ended_before_ms = self._world.now_ms() - ORPHAN_AGE_SECONDS * 1000
-        for job in self._ledger.unswept_jobs(ended_before_ms=ended_before_ms, limit=JOBS_PER_SWEEP_MAX):
-            orphans = set(self._objects.keys(stages_prefix(job.job_id))) - self._named_objects(job)
-            self._objects.delete(sorted(orphans))
-            self._ledger.mark_swept(job.job_id)
-            log.info("reelwork.sweeper.orphans", job_id=job.job_id, removed=len(orphans))
-
-    def _named_objects(self, job: Job) -> set[str]:
-        named: set[str] = set()
-        for stage in self._ledger.stage_status(job.job_id):
-            for asset in self._ledger.assets(job.job_id, stage.stage, states=[AssetState.DONE]):
-                named.update(_texts(asset.result))
-        return named
-
-
-def _texts(result: Any) -> Iterator[str]:
-    """Every text in the result of an asset, however deep: any may be the key of an object."""
-    if isinstance(result, str):
-        yield result
-    elif isinstance(result, Mapping | list):
-        for value in result.values() if isinstance(result, Mapping) else result:
-            yield from _texts(value)

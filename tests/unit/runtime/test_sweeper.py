@@ -1,4 +1,4 @@
-"""What no message will bring about: due watermarks, changed thresholds, orphans."""
+"""What no message will bring about: due watermarks, changed thresholds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from reelwork.errors import PermanentError
-from reelwork.ledger import AssetOutcome, CompletionPolicy, JobMove, JobStatus, NewDeadLetter, Work
-from reelwork.objects.keys import stage_output_key
-from reelwork.runtime.sweeper import ORPHAN_AGE_SECONDS
+from reelwork.ledger import AssetOutcome, CompletionPolicy, JobStatus, NewDeadLetter, Work
 from tests.unit.runtime.house import ITEMS, PLANS, STAGE, House, open_house, run, stage_service
 
 TTL_SECONDS, MAX_SECONDS = 900.0, 86_400.0
@@ -181,60 +179,6 @@ def test_a_watermark_that_failed_a_job_fails_it_again_when_something_else_brings
             assert house.job(job_id).status is JobStatus.FAILED
 
     run(test())
-
-
-class TestOrphans:
-    def test_a_job_that_is_replayed_keeps_what_it_writes(self, tmp_path: Path) -> None:
-        houses: list[House] = []
-        failures = [PermanentError("torn")]
-
-        def work(_event: object, context: Any) -> dict[str, str]:
-            if failures:
-                raise failures.pop()
-            key = stage_output_key(context.job.job_id, STAGE, "a", context.attempt)
-            context.objects.put(key, b"bytes")
-            houses[0].sweeper()._remove_orphans()  # the sweep of another process, at the worst moment
-            return {"key": key}
-
-        async def test() -> None:
-            policy = CompletionPolicy(100, None, allow_partial=False)
-            async with open_house(tmp_path, stage_service(work, policy=policy)) as house:
-                houses.append(house)
-                job_id = house.start()
-                house.announce(job_id, 1)
-                house.send(job_id, "a")
-                await house.settle()
-                house.clock.advance(2 * ORPHAN_AGE_SECONDS)
-                house.replay(job_id)
-                await house.settle()
-                (asset,) = house.backends.ledger.assets(job_id, STAGE)
-                assert asset.result is not None
-                assert house.backends.objects.exists(asset.result["key"])
-
-        run(test())
-
-    def test_named_objects_stay(self, tmp_path: Path) -> None:
-        async def test() -> None:
-            async with house_of(tmp_path) as house:
-                job_id = house.start()
-                objects = house.backends.objects
-                keys = {name: stage_output_key(job_id, STAGE, "a", name) for name in ("named", "nested", "orphan")}
-                for key in keys.values():
-                    objects.put(key, b"bytes")
-                result = {"key": keys["named"], "pages": [{"key": keys["nested"]}], "count": 2}
-                house.commit(
-                    Work(stages=[house.backends.stages.outcomes(job_id, STAGE, [AssetOutcome("a", result=result)])])
-                )
-                await sweep_after(house, 2 * ORPHAN_AGE_SECONDS)
-                assert len(list(objects.keys(f"jobs/{job_id}/"))) == 3, "a job that runs keeps what it writes"
-                alive = frozenset({JobStatus.RUNNING})
-                house.commit(Work(moves=[JobMove(job_id=job_id, allowed=alive, to=JobStatus.COMPLETED)]))
-                await sweep_after(house, ORPHAN_AGE_SECONDS - 1)
-                assert len(list(objects.keys(f"jobs/{job_id}/"))) == 3
-                await sweep_after(house, 1)
-                assert set(objects.keys(f"jobs/{job_id}/")) == {keys["named"], keys["nested"]}
-
-        run(test())
 
 
 def test_what_it_stumbles_over_does_not_end_it(tmp_path: Path) -> None:
