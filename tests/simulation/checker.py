@@ -21,7 +21,9 @@ from tests.simulation.scenario import Scenario
 STAGE = """SELECT expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion
 FROM stages WHERE job_id = ? AND stage = ?"""
 ASSETS = """SELECT state, late, count(*), sum(weight) FROM assets WHERE job_id = ? AND stage = ? GROUP BY state, late"""
-JOBS = "SELECT job_id, status, failed_stage, error_message FROM jobs"
+JOBS = "SELECT job_id, status, failed_stage, error_message, phase FROM jobs"
+PHASES = (None, "first", "second", "last")
+BARRIERS = {"second": ("a",), "last": ("b", "c")}
 MOVES = {
     "pending": {"running", "failed", "cancelled"},
     "running": {"completed", "failed", "cancelled"},
@@ -62,6 +64,7 @@ class Checker:
         self._fail = fail
         self._stages: dict[Key, Seen] = {}
         self.statuses: dict[str, str] = {}
+        self._phases: dict[str, str | None] = {}
         self.failures: dict[str, int] = {}
         self.commits = 0
         self._awaiting_news: list[asyncio.Future[None]] = []
@@ -94,7 +97,9 @@ class Checker:
     def _check_jobs(self, works: Sequence[Work]) -> None:
         if not any(work.new_job or work.moves or work.replay or work.stages for work in works):
             return
-        for job_id, status, failed_stage, error in self._eye.execute(JOBS):
+        for job_id, status, failed_stage, error, phase in self._eye.execute(JOBS):
+            if phase != self._phases.get(job_id):
+                self._check_phase(job_id, phase)
             before = self.statuses.get(job_id)
             if status == before:
                 continue
@@ -110,6 +115,20 @@ class Checker:
                     self._check_falling_short(job_id, failed_stage)
             if status == "running" and before == "failed":
                 self._check_coming_back(job_id, works)
+
+    def _check_phase(self, job_id: str, phase: str | None) -> None:
+        """A phase begins once, when the stages it waits for have settled or had the time to."""
+        before, self._phases[job_id] = self._phases.get(job_id), phase
+        is_next = PHASES.index(phase) == PHASES.index(before) + 1
+        self._insist(is_next, f"job {job_id} went from phase {before} to {phase}")
+        for stage in BARRIERS.get(phase or "", ()):
+            row = self._eye.execute(STAGE, (job_id, stage)).fetchone()
+            self._insist(row is not None and row[6] is not None, f"job {job_id} is in phase {phase} before {stage}")
+            has_settled = row[0] is not None and row[1] + row[2] >= row[0]
+            waited_until = row[6] + round(self._scenario.settle_seconds * 1000)
+            self._insist(
+                has_settled or self._now_ms() >= waited_until, f"phase {phase} of {job_id} did not wait for {stage}"
+            )
 
     def _check_coming_back(self, job_id: str, works: Sequence[Work]) -> None:
         is_replay = any(work.replay is not None for work in works)

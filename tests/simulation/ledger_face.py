@@ -66,13 +66,26 @@ class LedgerFace:
             self._before("commit")
         except StoreUnavailable as error:
             return [error] * len(works)
-        results = self._store.ledger.commit_all(works)
-        self._checker.after_commit(self._process.name, works, results)
+        if self._sky.strikes(self._sky.weather.commit_late):
+            return self._commit_late(works)
+        results = self._commit(works)
         try:
             self._after("commit")
         except StoreUnavailable as error:
             return [error] * len(works)
         return results
+
+    def _commit(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
+        results = self._store.ledger.commit_all(works)
+        self._checker.after_commit(self._process.name, works, results)
+        return results
+
+    def _commit_late(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
+        """The connection breaks while the commit is on its way: nobody hears of it, and later it takes effect."""
+        seconds = self._sky.dice.uniform(0, self._sky.weather.late_seconds_max)
+        self._process.history.note(self._process.name, f"commit: on its way for {seconds:.1f} s, its answer is lost")
+        self._process.loop.call_later(seconds, self._commit, works)
+        return [StoreUnavailable("the connection was lost at the commit")] * len(works)
 
     def _before(self, name: str) -> None:
         self._process.check_alive()

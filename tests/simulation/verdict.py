@@ -13,6 +13,7 @@ from tests.simulation.scenario import STAGES, JobShape
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+DEATHS_MAX = 4
 LIFE = ("plan", "more", "finish")
 
 
@@ -44,6 +45,8 @@ class _Ending:
         self._insist(not twice, f"{twice} took effect more than once")
         for stage in STAGES:
             self._check_stage(stage)
+        if self._simulation.is_steady:
+            self._check_killers()
 
     def _check_status(self) -> None:
         shape, policies = self._shape, self._simulation.scenario.policies
@@ -105,6 +108,14 @@ class _Ending:
             kind = self._shape.fates[f"{stage}/{asset_id}"].kind
             if "died" in error and self._simulation.is_steady:
                 self._insist(kind == "killer", f"{stage}/{asset_id} is {kind}, and failed: {error}")
+
+    def _check_killers(self) -> None:
+        """Once before it is under suspicion, three times under suspicion: then it is left alone, until its replay."""
+        (letters,) = self._ask("SELECT count(*) FROM dead_letters WHERE job_id = ?", (self._job_id,)).fetchone()
+        for thing, fate in self._shape.fates.items():
+            if fate.kind == "killer":
+                times = self._simulation.played.get((self._job_id, thing), 0)
+                self._insist(times <= DEATHS_MAX * (1 + letters), f"{thing} was tried {times} times")
 
     def _is_among_letters(self, stage: str, asset_id: str) -> bool:
         bodies = self._ask("SELECT body FROM dead_letters WHERE job_id = ? AND stage = ?", (self._job_id, stage))

@@ -24,6 +24,8 @@ class Weather:
     database_refuses: float = 0.0
     commit_fails: float = 0.0
     answer_lost: float = 0.0
+    commit_late: float = 0.0
+    late_seconds_max: float = 0.0
     crash_before: float = 0.0
     crash_after: float = 0.0
     slow: float = 0.0
@@ -43,6 +45,7 @@ class Weather:
             self.database_refuses,
             self.commit_fails,
             self.answer_lost,
+            self.commit_late,
             self.crash_before,
             self.crash_after,
             self.slow,
@@ -69,6 +72,8 @@ class Weather:
             database_refuses=some(0.1),
             commit_fails=some(0.1),
             answer_lost=some(0.1),
+            commit_late=some(0.1),
+            late_seconds_max=dice.choice([1.0, 15.0, 60.0]),
             crash_before=some(0.05),
             crash_after=some(0.05),
             slow=some(0.3),

@@ -192,11 +192,7 @@ class SqlLedger(Ledger):
         outbox, inbox, letters = schema.outbox.c, schema.inbox.c, schema.dead_letters.c
         for topic, queue in bindings:
             consumed = or_(
-                exists().where(
-                    inbox.event_id == outbox.event_id,
-                    inbox.queue == queue,
-                    or_(outbox.queue.is_(None), inbox.consumed_at > outbox.created_at),
-                ),
+                exists().where(inbox.event_id == outbox.event_id, inbox.queue == queue),
                 exists().where(
                     letters.event_id == outbox.event_id,
                     letters.queue == queue,

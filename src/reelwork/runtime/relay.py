@@ -82,9 +82,9 @@ class Relay:
         if not rows:
             return 0
         consumers = await self._call(self._ledger.consumers, [row.event_id for row in rows])
-        consumed = [row for row in rows if self._is_consumed(row, consumers[row.event_id])]
-        lost = [row for row in rows if row not in consumed]
-        await self._call(self._ledger.mark_finished, [row.sequence for row in consumed])
+        lost = [row for row in rows if not self._is_consumed(row, consumers[row.event_id])]
+        lost = [row for row in lost if row.queue is None or await self._awaits_replay(row, row.queue)]
+        await self._call(self._ledger.mark_finished, [row.sequence for row in rows if row not in lost])
         if lost:
             log.info("reelwork.relay.republish", events=len(lost))
             await self.publish(lost)
@@ -95,6 +95,10 @@ class Relay:
         if row.queue is not None:
             return consumers.get(row.queue, 0) > row.created_at
         return self._broker.topology.queues(row.topic) <= consumers.keys()
+
+    async def _awaits_replay(self, row: OutboxRow, queue: str) -> bool:
+        """False also when the message had been consumed before it was replayed: nothing will come of it any more."""
+        return await self._call(self._ledger.awaits, row.job_id, [(row.topic, queue)])
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._world.executor, function, *arguments)
