@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
-.PHONY: help demo test scenarios simulate check chaos bench smoke clean contracts lock setup
+.PHONY: help demo test scenarios simulate mutations check chaos bench smoke clean contracts lock setup
 
 help:  ## show what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ chaos: $(READY)  ## kill processes and databases at work and print what it costs
 
 simulate: $(READY)  ## run whole jobs under seeded faults on a virtual clock: SEEDS=2000 of them, or replay SEED=n
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+
+mutations: $(READY)  ## break every rule of the product in turn and print what the simulation caught it by (SEEDS=1000)
+	@$(BIN)/python -m tests.simulation.table --seeds $(or $(SEEDS),1000)
 
 smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
 	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)

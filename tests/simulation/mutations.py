@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from reelwork.broker.memory import MemoryDelivery
 from reelwork.ledger import commit, stage
 from reelwork.ledger.base import Ledger
 from reelwork.ledger.sql import SqlLedger
@@ -146,13 +145,6 @@ MUTATIONS: dict[str, Mutation] = {
     "republish-living-only": Mutation(
         "a lost end of a job is not published again",
         (Edit(SqlLedger, "unfinished", "status != JobStatus.CANCELLED.value", "status.in_(['pending', 'running'])"),),
-    ),
-    "no-lease-check": Mutation(
-        "whoever has lost a lease goes on as if he had it",
-        (
-            Edit(MemoryDelivery, "extend", "return self._is_mine", "return True"),
-            Edit(MemoryDelivery, "retry", "if self._is_mine:", "if True:"),
-        ),
     ),
     "watermark-blind": Mutation(
         "a watermark fires although assets wait in a queue",

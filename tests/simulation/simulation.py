@@ -49,6 +49,11 @@ REPLAYS_MAX = 3
 RESTART_SECONDS = (0.1, 0.1, 2.0, 20.0)
 UNENDED = "SELECT job_id, status FROM jobs WHERE status IN ('pending', 'running')"
 UNPUBLISHED = "SELECT topic, event_id FROM outbox WHERE published_at IS NULL"
+REPLAYING = """SELECT event_id FROM outbox AS replay JOIN jobs USING (job_id)
+WHERE queue IS NOT NULL AND status <> 'cancelled'
+AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.event_id = replay.event_id AND inbox.queue = replay.queue)
+AND NOT EXISTS (SELECT 1 FROM dead_letters AS letter WHERE letter.event_id = replay.event_id
+    AND letter.queue = replay.queue AND letter.created_at > replay.created_at)"""
 UNCONSUMED = """SELECT event_id FROM outbox JOIN jobs USING (job_id)
 WHERE topic = ? AND queue IS NULL AND status <> 'cancelled'
 AND event_id NOT IN (SELECT event_id FROM inbox WHERE queue = ?)
@@ -115,6 +120,7 @@ class Simulation:
         self.cancelled: set[str] = set()
         self.kills = 0
         self.is_steady = self.sky.weather.is_steady and not self.scenario.interventions
+        self._unannounced: set[tuple[str, str]] = set()
         self._kept_back: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         store.begin(self.clock)
@@ -169,7 +175,10 @@ class Simulation:
         for topic, queue in self.catalogue.bindings():
             lost = ask(UNCONSUMED, (topic, queue, queue))
             left += [f"{queue} has not consumed {topic} {event_id[:6]}" for (event_id,) in lost]
+        left += [f"the replay of {event_id[:6]} has come to nothing yet" for (event_id,) in ask(REPLAYING)]
         left += [f"dead letter {letter.dead_letter_id} waits for its replay" for letter in self._replayable()]
+        unannounced = [key for key in sorted(self._unannounced) if self._has_begun(*key)]
+        left += [f"{stage} of {job_id[:6]} is to be announced" for job_id, stage in unannounced]
         left += [f"{job_id[:6]} lacks assets of {stage}" for job_id, stage in self._missing()]
         return left
 
@@ -205,6 +214,7 @@ class Simulation:
             if stage_shape.missing:
                 self._kept_back.add((str(job_id), stage))
             if stage_shape.announcement == "late":
+                self._unannounced.add((str(job_id), stage))
                 self._later(
                     self.loop.time() + self.dice.uniform(0, CHAOS_SECONDS), self._announce_late, str(job_id), stage
                 )
@@ -223,6 +233,7 @@ class Simulation:
     def _announce_late(self, job_id: str, stage: str) -> None:
         """After the assets of the stage were sent."""
         if self._has_begun(job_id, stage):
+            self._unannounced.discard((job_id, stage))
             self._announce(job_id, stage)
         else:
             self._later(self.loop.time() + LOOK_SECONDS, self._announce_late, job_id, stage)

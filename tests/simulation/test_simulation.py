@@ -10,10 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.campaign import campaign, replay
+from tests.simulation.campaign import campaign, replay, run_seeds
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.store import new_database
 
 REPOSITORY = Path(__file__).parents[2]
 SEEDS = 500
+SEEDS_OF_A_MUTATION = 60
+RARELY_CAUGHT = (
+    "equal-for-at-least",
+    "watermark-forgets-outbox",
+    "no-compare-and-set",
+    "crash-mark-never",
+    "republish-living-only",
+    "error-swallowed",
+    "suspects-together",
+)  # by hundreds of seeds: `make mutations` shows it
 REPLAYED = (3, 24, 58)
 
 
@@ -34,6 +46,18 @@ def test_a_seed_is_a_whole_run() -> None:
         run = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True)
         told.append(run.stdout)
     assert told[0] == told[1] == "".join(f"{seed} {digest(seed)}\n" for seed in REPLAYED)
+
+
+@pytest.mark.parametrize("name", [name for name in MUTATIONS if name not in RARELY_CAUGHT])
+def test_a_broken_rule_is_caught(name: str) -> None:
+    tally = run_seeds(0, SEEDS_OF_A_MUTATION, new_database(), name, 1)
+    assert tally.broken, f"{MUTATIONS[name].what}, and nobody noticed"
+
+
+@pytest.mark.parametrize("name", RARELY_CAUGHT)
+def test_a_rarely_caught_mutation_still_fits_the_source(name: str) -> None:
+    with MUTATIONS[name].apply():
+        assert MUTATIONS[name].edits
 
 
 def test_seeds_differ() -> None:

@@ -342,7 +342,9 @@ def _fail_short(group: _Group, stage: Stage) -> None:
         for asset_id, row in group.rows[key].items()
         if row.outcome is not None and group.known[key][asset_id].state == "failed"
     }
-    failed = {**group.transaction.failed_assets(key, MISSING_ASSETS_NAMED_MAX), **failed}
+    before = group.transaction.failed_assets(key, MISSING_ASSETS_NAMED_MAX)
+    mended = {asset_id for asset_id, known in group.known[key].items() if known.state == "done"}
+    failed = {asset_id: error for asset_id, error in {**before, **failed}.items() if asset_id not in mended}
     message = error_text(missing_assets_message(stage, failed, named_max=MISSING_ASSETS_NAMED_MAX))
     allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
     _move(group, JobMove(job_id=stage.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=message))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -200,8 +201,48 @@ class TestOutbox:
         ledger.commit(Work(events=[VideoSubmitted(job_id="job")]))
         (row,) = ledger.unpublished()
         ledger.mark_published([row.sequence], look_again_at={row.sequence: 1})
+        for over in (JobStatus.FAILED, JobStatus.COMPLETED):
+            running_job(ledger, over)
+            ledger.commit(Work(events=[VideoSubmitted(job_id=over)]))
+            ledger.mark_published(
+                [ledger.unpublished()[0].sequence], look_again_at={ledger.unpublished()[0].sequence: 1}
+            )
+            ledger.commit(moved(over, job_id=over))
         ledger.commit(moved(JobStatus.CANCELLED))
-        assert ledger.unfinished(published_before_ms=10**15) == []
+        assert [lost.job_id for lost in ledger.unfinished(published_before_ms=10**15)] == ["failed", "completed"]
+
+    def test_an_event_is_awaited_until_its_queue_has_consumed_it(self, ledger: Ledger) -> None:
+        running_job(ledger)
+        event = VideoSubmitted(job_id="job")
+        to_frames, to_others = [(event.topic, "q.frames")], [(event.topic, "q.frames"), (event.topic, "q.others")]
+        assert not ledger.awaits("job", to_others)
+        ledger.commit(Work(events=[event]))
+        assert ledger.awaits("job", to_frames)
+        assert not ledger.awaits("job", [("another.topic", "q.frames")])
+        assert not ledger.awaits("another", to_frames)
+        ledger.commit(Work(inbox=Inbox("q.frames", str(event.identity))))
+        assert not ledger.awaits("job", to_frames)
+        assert ledger.awaits("job", to_others)
+        ledger.mark_finished([row.sequence for row in ledger.outbox("job")])
+        assert not ledger.awaits("job", to_others)
+
+    def test_a_replay_is_awaited_until_something_new_comes_of_it(self, ledger: Ledger, store: Store) -> None:
+        running_job(ledger)
+        event = VideoSubmitted(job_id="job")
+        letter = replace(dead_letter(), event_id=str(event.identity), topic=event.topic)
+        to_frames = [(event.topic, "q.frames")]
+        ledger.commit(Work(events=[event]))
+        ledger.commit(Work(dead_letters=[letter]))
+        assert not ledger.awaits("job", to_frames)
+        store.clock.advance(1)
+        ledger.commit(Work(replay=ledger.dead_letters("job")[0].dead_letter_id))
+        assert ledger.awaits("job", to_frames)
+        store.clock.advance(1)
+        ledger.commit(Work(dead_letters=[letter]))
+        assert not ledger.awaits("job", to_frames)
+        ledger.commit(Work(replay=ledger.dead_letters("job")[0].dead_letter_id))
+        ledger.commit(Work(inbox=Inbox("q.frames", str(event.identity))))
+        assert not ledger.awaits("job", to_frames)
 
 
 class TestGroupCommit:
