@@ -27,7 +27,10 @@ statement: Final = Statements("reelwork.broker")
 
 
 class Receipt(NamedTuple):
-    """A delivery to be acknowledged, if its lease still stands."""
+    """A delivery to be acknowledged, if its lease still stands.
+
+    Whoever touches several does so in their order: the heartbeat of a process and its commits meet in the same rows.
+    """
 
     message_id: int
     lease: str
@@ -50,7 +53,7 @@ class SqlCourier:
             connection.executemany(statement(connection.dialect, "enqueue"), rows)
 
     def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None:
-        connection.executemany(statement(connection.dialect, "acknowledge"), receipts)
+        connection.executemany(statement(connection.dialect, "acknowledge"), sorted(receipts))
 
 
 class SqlBroker(Broker):
@@ -164,7 +167,7 @@ class SqlBroker(Broker):
 
     async def settle(self, name: str, deliveries: Sequence[Delivery], after_seconds: float) -> int:
         """Runs one of the statements that end or extend leases; returns how many of them still stood."""
-        receipts = [delivery.receipt for delivery in deliveries if isinstance(delivery.receipt, Receipt)]
+        receipts = sorted(delivery.receipt for delivery in deliveries if isinstance(delivery.receipt, Receipt))
         visible_at = self._now_ms() + round(after_seconds * 1000)
         return await self._run(self._settle, name, [(visible_at, *receipt) for receipt in receipts])
 

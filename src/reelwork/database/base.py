@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from reelwork.errors import StoreUnavailable, WriteConflict
 
 CONFLICT_TRIES_MAX: Final = 10
+CONFLICT_SECONDS_MAX: Final = 75.0  # then no other try begins: time enough for the database to cut off who stalls
 CONFLICT_PAUSE_SECONDS_MIN: Final = 0.002
 CONFLICT_PAUSE_SECONDS_MAX: Final = 0.25
 
@@ -62,6 +63,12 @@ class Connection(Protocol):
 
     def ring(self) -> None:
         """Wakes every listener as soon as this transaction is committed."""
+
+    def show_early(self) -> None:
+        """Lets go of the locks before the disk has the commit, so others may see what a power cut then takes back.
+
+        The caller still waits for the disk. Only for what nobody outside acts upon.
+        """
 
 
 class Listener(ABC):
@@ -152,10 +159,13 @@ class Database(ABC):
     @staticmethod
     def again_on_conflict(attempt: Callable[[], T]) -> T:
         pause_max = CONFLICT_PAUSE_SECONDS_MIN
+        give_up_at = time.monotonic() + CONFLICT_SECONDS_MAX
         for _ in range(CONFLICT_TRIES_MAX - 1):
             try:
                 return attempt()
             except WriteConflict:
+                if time.monotonic() >= give_up_at:
+                    raise
                 time.sleep(random.uniform(0, pause_max))
                 pause_max = min(pause_max * 2, CONFLICT_PAUSE_SECONDS_MAX)
         return attempt()

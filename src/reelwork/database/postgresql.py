@@ -1,9 +1,9 @@
 """PostgreSQL, through psycopg 3: pooled connections, statements sent together in pipelines, wake-ups by LISTEN/NOTIFY.
 
-Every transaction is READ COMMITTED; who needs more than that locks rows. No lock is held while the disk is waited for:
-the work commits asynchronously, and a second, empty commit in the same round trip waits until the log, with the work
-before it, is on the disk. Whoever saw the work in between writes into the log after it. A ring follows its commit in
-the same round trip instead of riding in it: PostgreSQL lets only one transaction that notifies commit at a time.
+Every transaction is READ COMMITTED; who needs more than that locks rows. What a transaction wrote is seen when the disk
+has it. One that shows it early commits asynchronously, and a second, empty commit in the same round trip waits until
+the log, with the work before it, is on the disk: no lock is held meanwhile. A ring follows its commit in the same round
+trip instead of riding in it: PostgreSQL lets only one transaction that notifies commit at a time.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ CONNECTION: Final = {
 }
 
 REFUSALS: Final = "RWK"
+LOST: Final = ("08", "57P", "25P03")  # the connection ends with the error, though the driver may not know it yet
 CONFLICTS: Final = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DeadlockDetected,
@@ -84,6 +85,11 @@ class PipelinedCursor:
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
+    @property
+    def has_committed(self) -> bool:
+        """For a COMMIT, which answers ROLLBACK after an error in its transaction; False before its answer came."""
+        return self._cursor.statusmessage == "COMMIT"
+
 
 class NothingDone:
     """What a statement gives that had no row to run for."""
@@ -104,6 +110,7 @@ class PostgresqlConnection:
         self._connection = connection
         self._pipeline = pipeline
         self.rings = False
+        self.is_shown_early = False
 
     def execute(self, statement: str | bytes, parameters: Sequence[Any] = ()) -> PipelinedCursor:
         return PipelinedCursor(_execute(self._connection, statement, parameters), self._pipeline)
@@ -119,6 +126,22 @@ class PostgresqlConnection:
 
     def ring(self) -> None:
         self.rings = True
+
+    def show_early(self) -> None:
+        if not self.is_shown_early:
+            self.is_shown_early = True
+            self.execute(DO_NOT_WAIT_FOR_DISK)
+
+    def commit(self, *, is_durable: bool) -> list[PipelinedCursor]:
+        """The locks end with the first COMMIT, the answer comes after the last."""
+        commits = [self.execute(COMMIT)]
+        if self.is_shown_early and is_durable:
+            self.execute(BEGIN)
+            self.execute(WAIT_FOR_DISK)
+            commits.append(self.execute(COMMIT))
+        if self.rings:
+            self.execute(RING)
+        return commits
 
 
 class PostgresqlDatabase(Database):
@@ -151,18 +174,21 @@ class PostgresqlDatabase(Database):
     @contextlib.contextmanager
     def write(self, *, is_durable: bool = True) -> Iterator[PostgresqlConnection]:
         with self._lent() as lent:
-            is_committing = False
+            commits: list[PipelinedCursor] = []
             try:
                 with lent.pipeline() as pipeline:
                     connection = PostgresqlConnection(lent, pipeline)
                     connection.execute(BEGIN)
-                    connection.execute(DO_NOT_WAIT_FOR_DISK)
+                    if not is_durable:
+                        connection.show_early()
                     yield connection
-                    is_committing = True
-                    for statement in _ending(is_durable=is_durable, rings=connection.rings):
-                        connection.execute(statement)
+                    commits = connection.commit(is_durable=is_durable)
             except psycopg.Error as error:
-                raise self._write_error(error, lent, is_committing=is_committing) from error
+                if commits and all(commit.has_committed for commit in commits):
+                    return  # only the ring failed
+                raise self._write_error(error, lent, is_committing=bool(commits)) from error
+            if not all(commit.has_committed for commit in commits):
+                raise StoreUnavailable(f"the database {self.name} took a transaction back, after an error in it")
 
     def run(self, statement: str, parameters: Sequence[Any] = (), *, is_durable: bool = True) -> Result:
         return self.again_on_conflict(lambda: self._once(statement, parameters, is_durable=is_durable))
@@ -253,11 +279,12 @@ class PostgresqlDatabase(Database):
     def _write_error(
         self, error: psycopg.Error, connection: psycopg.Connection[Any], *, is_committing: bool
     ) -> Exception:
-        if connection.closed and is_committing:
+        is_lost = connection.closed or (error.sqlstate or "").startswith(LOST)
+        if is_lost and is_committing:
             return StoreUnreachable(
                 f"the database {self.name} went away before it confirmed a commit, which may be recorded: {error}"
             )
-        if connection.closed or isinstance(error, CONFLICTS):
+        if is_lost or isinstance(error, CONFLICTS):
             return WriteConflict(f"the database {self.name} could not record this: {error}")
         if (error.sqlstate or "").startswith(REFUSALS):
             return StatementRefused(str(error))
@@ -288,12 +315,6 @@ class NotificationListener(Listener):
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _ending(*, is_durable: bool, rings: bool) -> list[bytes]:
-    """What follows the work: its locks end with COMMIT, before the disk has it; its answer comes after."""
-    durability = [BEGIN, WAIT_FOR_DISK, COMMIT] if is_durable else []
-    return [COMMIT, *durability, *([RING] if rings else [])]
 
 
 def _prepare_session(connection: Any, _record: object) -> None:

@@ -46,6 +46,9 @@ class SqliteConnection(sqlite3.Connection):
     def ring(self) -> None:
         self.rings = True
 
+    def show_early(self) -> None:
+        """Its log is on the disk before anybody sees what it says."""
+
 
 class SqliteDatabase(Database):
     """One SQLite file. Writes go through one connection, one at a time in all processes."""

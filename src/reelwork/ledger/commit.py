@@ -100,6 +100,7 @@ class Transaction(Protocol):
     def mark_replayed(self, dead_letter_ids: Sequence[int], now_ms: int) -> None: ...
     def insert_events(self, events: Sequence[Message], now_ms: int) -> None: ...
     def acknowledge(self, receipts: Sequence[object]) -> None: ...
+    def show_early(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -114,6 +115,7 @@ class _Group:
     letters_to_replay: Mapping[int, DeadLetter] = field(default_factory=dict)
     jobs: dict[str, JobState] = field(default_factory=dict)
     job_keys: dict[str, str] = field(default_factory=dict)
+    has_new_jobs: bool = False
     dirty_jobs: set[str] = field(default_factory=set)
     closing_jobs: set[str] = field(default_factory=set)
     consumed: set[Inbox] = field(default_factory=set)
@@ -261,6 +263,7 @@ def _check_new_job(group: _Group, job: NewJob | None) -> None:
 
 def _insert_job(group: _Group, job: NewJob) -> None:
     group.transaction.insert_job(job, group.now_ms)
+    group.has_new_jobs = True
     group.jobs[job.job_id] = JobState(JobStatus.PENDING, None)
     if job.idempotency_key is not None:
         group.job_keys[job.idempotency_key] = job.job_id
@@ -378,8 +381,16 @@ def _outgoing_completion(completion: Completion) -> Message:
     return Message(completion.event_id, completion.job_id, completion.topic, completion.body())
 
 
+def _tells_the_world(group: _Group) -> bool:
+    """Whether somebody may act upon what the group records, who must not have acted upon what never was."""
+    news = (group.completions, group.events, group.letters, group.replayed, group.conflicts)
+    return group.has_new_jobs or bool(group.dirty_jobs) or any(news)
+
+
 def _save(group: _Group, now_ms: int) -> None:
     transaction = group.transaction
+    if not _tells_the_world(group):
+        transaction.show_early()
     if group.dirty_jobs:
         transaction.save_jobs({job_id: group.jobs[job_id] for job_id in sorted(group.dirty_jobs)}, now_ms)
     if group.stages:

@@ -18,7 +18,10 @@ from reelwork.ledger.work import Inbox
 
 
 def birth_lock(key: StageKey) -> int:
-    """The number that stands for a stage, whether it has a row or not. Two that share one only wait for each other."""
+    """The number that stands for a stage, whether it has a row or not. Two that share one only wait for each other.
+
+    ("", key) stands for the job with an idempotency key.
+    """
     digest = blake2b("\0".join(("reelwork", *key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -28,8 +31,9 @@ class PostgresqlTransaction(SqlTransaction):
 
     def load(self, needs: Needs) -> Loaded:
         array = self._connection.array
-        if needs.stages:
-            self._ask("lock_births", array(sorted(map(birth_lock, needs.stages))))
+        births = {birth_lock(key) for key in needs.stages} | {birth_lock(("", key)) for key in needs.job_keys}
+        if births:
+            self._ask("lock_births", array(sorted(births)))
         letters = self._ask("lock_letters", array(needs.letters)) if needs.letters else None
         moving = self._lock_jobs(needs)
         stages = self._lock_stages(needs)
@@ -53,8 +57,8 @@ class PostgresqlTransaction(SqlTransaction):
     def _lock_jobs(self, needs: Needs) -> Cursor | None:
         if not (needs.moving or needs.letters or needs.stages):
             return None
-        array = self._connection.array
-        return self._ask("lock_jobs", array(needs.moving), array(needs.letters), *self._columns(needs.stages))
+        array, stages = self._connection.array, self._columns(needs.stages)
+        return self._ask("lock_jobs", array(needs.moving), array(needs.letters), *stages, array(needs.reading))
 
     def _lock_stages(self, needs: Needs) -> Cursor | None:
         if needs.closing:

@@ -30,20 +30,28 @@ class _News:
 
     outcomes: list[AssetOutcome] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
+    latest: int = 0
     threshold: Decimal = Decimal(100)
     watermark_at: int | None = None
 
     def add(self, update: StageUpdate, at_ms: int) -> None:
         self.outcomes += update.outcomes
         self.times += [at_ms] * len(update.outcomes)
+        self.latest = at_ms
         if update.policy.allow_partial:
             self.threshold = min(self.threshold, update.policy.threshold)
         self.watermark_at = update.policy.watermark_after(at_ms)
 
+    def sort(self) -> None:
+        """By asset id: everybody inserts in this order, so that no two wait for each other."""
+        order = sorted(range(len(self.outcomes)), key=lambda place: self.outcomes[place].asset_id)
+        self.outcomes = [self.outcomes[place] for place in order]
+        self.times = [self.times[place] for place in order]
+
     @property
     def is_plain(self) -> bool:
         """Nothing to say of any asset but that it is done."""
-        return self.times[0] == self.times[-1] and all(
+        return len(set(self.times)) == 1 and all(
             outcome.state is AssetState.DONE
             and outcome.weight == 1
             and outcome.result is None
@@ -65,7 +73,7 @@ class QuickWay:
             self._left_out -= 1
             return False
         news = _news(works, now_ms)
-        if news is None:
+        if news is None or (courier is None and any(work.receipts for work in works)):
             return False
         try:
             self._record(news, works, now_ms, courier)
@@ -83,12 +91,15 @@ class QuickWay:
             self._database.run(statement(dialect, "record_and_flush"), _parameters(key, told, self._database))
             return
         with self._database.write() as connection:
+            connection.show_early()
+            births = self._database.array(sorted({birth_lock(key) for key in news}))
+            connection.execute(statement(dialect, "share_births"), (births,))
             for key in sorted(news):
                 connection.execute(statement(dialect, "record_quickly"), _parameters(key, news[key], self._database))
             if inbox:
-                rows = [(*pair, now_ms) for pair in inbox]
+                rows = [(*pair, now_ms) for pair in sorted(inbox)]
                 connection.executemany(statement(dialect, "insert_inbox"), rows)
-            if receipts and courier is not None:
+            if courier is not None:
                 courier.acknowledge(connection, receipts)
 
 
@@ -109,6 +120,7 @@ def _news(works: Sequence[Work], now_ms: int) -> dict[StageKey, _News] | None:
     for told in news.values():
         if len({outcome.asset_id for outcome in told.outcomes}) != len(told.outcomes):
             return None
+        told.sort()
     return news
 
 
@@ -134,5 +146,5 @@ def _parameters(key: StageKey, news: _News, database: Database) -> tuple[Any, ..
         sum(outcome.weight for outcome in done),
         str(news.threshold),
         news.watermark_at,
-        news.times[-1],
+        news.latest,
     )

@@ -127,7 +127,7 @@ class SqlTransaction(ABC):
         )
 
     def insert_inbox(self, pairs: Sequence[Inbox], now_ms: int) -> None:
-        self._connection.executemany(self._statement("insert_inbox"), [(*pair, now_ms) for pair in pairs])
+        self._connection.executemany(self._statement("insert_inbox"), [(*pair, now_ms) for pair in sorted(pairs)])
 
     def insert_dead_letters(self, letters: Sequence[NewDeadLetter], now_ms: int) -> None:
         self._connection.executemany(
@@ -192,6 +192,9 @@ class SqlTransaction(ABC):
                 seen.add(event.event_id)
             fresh.append(event)
         return fresh
+
+    def show_early(self) -> None:
+        self._connection.show_early()
 
     def acknowledge(self, receipts: Sequence[Any]) -> None:
         if self._courier is None:

@@ -1,3 +1,5 @@
 UPDATE messages
 SET visible_at = $1, lease = NULL
-WHERE starts_with(lease, $2)
+WHERE message_id = ANY (ARRAY(
+    SELECT message_id FROM messages WHERE starts_with(lease, $2) ORDER BY message_id FOR UPDATE
+))
