@@ -52,6 +52,12 @@ class SqlCourier:
         if rows:
             connection.executemany(statement(connection.dialect, "enqueue"), rows)
 
+    def lost(self, connection: Connection, receipts: Sequence[Any]) -> set[object]:
+        """Those whose message is in other hands by now, or gone; the others stay as they are until the commit."""
+        message_ids = connection.array(sorted(receipt.message_id for receipt in receipts))
+        held = connection.execute(statement(connection.dialect, "held"), (message_ids,)).fetchall()
+        return set(receipts) - {Receipt(*row) for row in held}
+
     def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None:
         connection.executemany(statement(connection.dialect, "acknowledge"), sorted(receipts))
 

@@ -43,6 +43,7 @@ class Courier(Protocol):
     """A broker that lives in the ledger's database: publishing and acknowledging ride in the ledger's transaction."""
 
     def publish(self, connection: Connection, messages: Sequence[Message], now_ms: int) -> None: ...
+    def lost(self, connection: Connection, receipts: Sequence[Any]) -> set[object]: ...
     def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None: ...
 
 
@@ -227,7 +228,10 @@ class Ledger(ABC):
 
     @abstractmethod
     def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
-        """Open stages whose watermark has passed, the longest due first."""
+        """Open stages whose watermark has passed, the longest due first.
+
+        Those of failed jobs wait for their job to be brought back, and are due at once then.
+        """
 
     @abstractmethod
     def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:

@@ -99,6 +99,7 @@ class Transaction(Protocol):
     def insert_dead_letters(self, letters: Sequence[NewDeadLetter], now_ms: int) -> None: ...
     def mark_replayed(self, dead_letter_ids: Sequence[int], now_ms: int) -> None: ...
     def insert_events(self, events: Sequence[Message], now_ms: int) -> None: ...
+    def lost(self, receipts: Sequence[object]) -> set[object]: ...
     def acknowledge(self, receipts: Sequence[object]) -> None: ...
     def show_early(self) -> None: ...
 
@@ -119,6 +120,7 @@ class _Group:
     dirty_jobs: set[str] = field(default_factory=set)
     closing_jobs: set[str] = field(default_factory=set)
     consumed: set[Inbox] = field(default_factory=set)
+    lost: set[object] = field(default_factory=set)
     inbox: list[Inbox] = field(default_factory=list)
     completions: list[tuple[Completion, int]] = field(default_factory=list)
     conflicts: list[AnnouncementConflict] = field(default_factory=list)
@@ -153,6 +155,8 @@ def _load(group: _Group, works: Sequence[Work]) -> None:
     group.jobs = loaded.jobs
     group.job_keys = loaded.job_keys
     group.consumed = loaded.consumed
+    if any(work.dead_letters and work.receipts for work in works):  # all are locked, as they are in their order only
+        group.lost = group.transaction.lost([receipt for work in works for receipt in work.receipts])
 
 
 def _needs(works: Sequence[Work]) -> Needs:
@@ -175,13 +179,15 @@ def _needs(works: Sequence[Work]) -> Needs:
         closing=sorted({move.job_id for move in moves if move.to is JobStatus.CANCELLED}),
         reading=sorted(reading - moving),
         job_keys=sorted({job.idempotency_key for job in births if job.idempotency_key is not None}),
-        inbox=sorted({pair for work in works for pair in work.consumed} | {work.inbox for work in works if work.inbox}),
+        inbox=sorted({pair for work in works for pair in (work.inbox, work.unless_consumed, *work.consumed) if pair}),
     )
 
 
 def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
-    if work.inbox is not None and work.inbox in group.consumed:
+    if work.inbox in group.consumed or work.unless_consumed in group.consumed:
         group.receipts.extend(work.receipts)
+        return []
+    if work.dead_letters and not group.lost.isdisjoint(work.receipts):
         return []
     try:
         moves = _accepted_moves(group, work.moves)

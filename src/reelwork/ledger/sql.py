@@ -221,8 +221,10 @@ class SqlLedger(Ledger):
         self.database.change(statement(self.database.dialect, "mark_finished"), rows)
 
     def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
-        table = schema.stages
-        query = _open_stages().where(table.c.watermark_at <= self.now_ms()).order_by(table.c.watermark_at).limit(limit)
+        table, jobs = schema.stages, schema.jobs.c
+        has_failed = exists().where(jobs.job_id == table.c.job_id, jobs.status == JobStatus.FAILED.value)
+        is_due = and_(table.c.watermark_at <= self.now_ms(), not_(has_failed))
+        query = _open_stages().where(is_due).order_by(table.c.watermark_at).limit(limit)
         return [_stage(row) for row in self._rows(query)]
 
     def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:

@@ -193,13 +193,20 @@ class SqlTransaction(ABC):
             fresh.append(event)
         return fresh
 
+    def lost(self, receipts: Sequence[Any]) -> set[object]:
+        return self._own_courier.lost(self._connection, receipts)
+
     def show_early(self) -> None:
         self._connection.show_early()
 
     def acknowledge(self, receipts: Sequence[Any]) -> None:
+        self._own_courier.acknowledge(self._connection, receipts)
+
+    @property
+    def _own_courier(self) -> Courier:
         if self._courier is None:
             raise StoreUnavailable("this ledger has no broker of its own; acknowledge through the delivery")
-        self._courier.acknowledge(self._connection, receipts)
+        return self._courier
 
 
 def _encode(completion: Completion) -> str:

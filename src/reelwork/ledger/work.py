@@ -121,7 +121,10 @@ class Work:
     """One step, all or nothing. `receipts` acknowledge deliveries of a broker that lives in the ledger's database.
 
     inbox: what this work consumes; a work that consumes it once more is dropped whole. consumed: what it consumes
-    besides, where doing so twice does no harm, as with assets that are known by their ids.
+    besides, where doing so twice does no harm, as with assets that are known by their ids. unless_consumed: what it
+    gives up; where a copy has been consumed meanwhile, the work is dropped whole, but for its acknowledgement.
+    A work with dead letters is dropped whole when one of its receipts no longer stands: whoever has the message now
+    decides what becomes of it.
     at_ms: when it happened, epoch ms; default is the ledger's clock at the commit.
     """
 
@@ -131,6 +134,7 @@ class Work:
     events: Sequence[Publishable] = ()
     inbox: Inbox | None = None
     consumed: Sequence[Inbox] = ()
+    unless_consumed: Inbox | None = None
     dead_letters: Sequence[NewDeadLetter] = ()
     replay: int | None = None
     receipts: Sequence[object] = ()

@@ -51,6 +51,7 @@ from reelwork.runtime.outcome import (
     event_of,
     inbox_of,
     is_resolved,
+    unless_consumed,
     with_receipt,
     within,
 )
@@ -244,10 +245,11 @@ class Handling:
         """Dead-letters a delivery in one work: the row, and `failed` for its unresolved assets, or for its job."""
         unresolved = await self.recorder.read(self._unresolved, subscription, delivery, error)
         letter = dead_letter(delivery, describe(error), attempts)
+        unless = unless_consumed(delivery)
         if unresolved:
             of_stage = replace(letter, stage=unresolved[0].stage)
             try:
-                await self.finish(delivery, Work(stages=unresolved, dead_letters=[of_stage]))
+                await self.finish(delivery, Work(stages=unresolved, dead_letters=[of_stage], unless_consumed=unless))
                 return
             except InvalidWork as refusal:  # ids that no ledger takes
                 error = refusal
@@ -257,9 +259,10 @@ class Handling:
         move = JobMove(job_id=job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason)
         failed = JobFailed(job_id=job_id, event_id=self.world.new_id(), reason=reason)
         try:
-            await self.finish(delivery, Work(moves=[move], events=[failed], dead_letters=[letter]))
+            work = Work(moves=[move], events=[failed], dead_letters=[letter], unless_consumed=unless)
+            await self.finish(delivery, work)
         except (JobTransitionRefused, JobNotFound):  # over already, or never there: it does not fail once more
-            await self.finish(delivery, Work(dead_letters=[letter]))
+            await self.finish(delivery, Work(dead_letters=[letter], unless_consumed=unless))
 
     def _unresolved(self, subscription: Subscription, delivery: Delivery, error: Exception) -> list[StageUpdate]:
         if subscription.stage is None or subscription.handler is None:

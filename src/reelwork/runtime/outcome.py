@@ -60,6 +60,11 @@ def with_receipt(work: Work, delivery: Delivery) -> Work:
     return work if delivery.receipt is None else replace(work, receipts=[delivery.receipt])
 
 
+def unless_consumed(delivery: Delivery) -> Inbox | None:
+    """A message that was consumed must not be given up by a copy of it; a replay comes for what was consumed."""
+    return None if delivery.message.is_replay else inbox_of(delivery)
+
+
 def dead_letter(delivery: Delivery, error: str, attempts: int, *, stage: str | None = None) -> NewDeadLetter:
     message = delivery.message
     return NewDeadLetter(

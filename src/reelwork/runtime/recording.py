@@ -14,7 +14,7 @@ import structlog
 
 from reelwork.ledger import AssetOutcome, StageUpdate, Work
 from reelwork.runtime.declaration import Stage, Subscription
-from reelwork.runtime.outcome import AssetsFailed, dead_letter, inbox_of
+from reelwork.runtime.outcome import AssetsFailed, dead_letter, inbox_of, unless_consumed
 from reelwork.runtime.recorder import Results
 from reelwork.runtime.stage_run import StageRun
 
@@ -122,7 +122,8 @@ class Recording:
             attempts = first.delivery.attempts + 1
             log.error("reelwork.worker.dead_letter", queue=first.delivery.queue, job_id=first.event.job_id, error=error)
             letter = dead_letter(first.delivery, error, attempts, stage=self._stage.name)
-            return Work(stages=updates, dead_letters=[letter], receipts=receipts)
+            unless = unless_consumed(first.delivery)
+            return Work(stages=updates, dead_letters=[letter], unless_consumed=unless, receipts=receipts)
         # Where the acknowledgement is part of the work there is no second copy of the message to be recognised.
         consumed = [inbox_of(delivery) for delivery in ended if delivery.receipt is None]
         return Work(stages=updates, consumed=consumed, receipts=receipts)

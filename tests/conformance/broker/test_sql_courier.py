@@ -15,7 +15,7 @@ from reelwork.ledger import Inbox, JobMove, JobStatus, NewDeadLetter, Work
 from reelwork.ledger.sql import SqlLedger
 from tests.clock import ManualClock
 from tests.conformance.broker.conftest import event_ids
-from tests.conformance.ledger.stores import announced, done
+from tests.conformance.ledger.stores import announced, done, failed
 from tests.processes import ready_children
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +134,22 @@ class TestAcknowledging:
         assert await broker.holds("job", [QUEUE]) is True
         assert await held.extend() is True
         assert len(list(ledger.assets("job", "frames"))) == 1
+
+    async def test_after_the_lease_was_lost_nothing_is_given_up(
+        self, ledger: SqlLedger, broker: SqlBroker, clock: ManualClock
+    ) -> None:
+        ledger.commit(Work(events=[submitted()]))
+        (lost,) = await take(broker)
+        clock.advance(60)
+        (held,) = await take(broker)
+        letter = NewDeadLetter(
+            job_id="job", queue=QUEUE, topic=submitted().topic, event_id="event", body="{}", error="asleep", attempts=1
+        )
+        for gone, letters in ((lost, 0), (held, 1), (held, 1)):
+            assert gone.receipt is not None
+            ledger.commit(failed("frames", "a", dead_letters=[letter], receipts=[gone.receipt]))
+            assert len(ledger.dead_letters("job")) == len(list(ledger.assets("job", "frames"))) == letters
+        assert await broker.holds("job", [QUEUE]) is False
 
 
 class TestOwners:

@@ -151,6 +151,31 @@ class TestInbox:
         ledger.commit(done("frames", "a", inbox=Inbox("q", "event")))
         assert status(ledger, "frames").done == 1
 
+    def test_what_was_consumed_is_not_given_up_by_a_copy(self, ledger: Ledger) -> None:
+        running_job(ledger)
+        ledger.commit(done("frames", "a", consumed=[Inbox("q.frames", "event-a")]))
+        before = everything(ledger)
+        given_up = Work(
+            moves=moved(JobStatus.FAILED).moves,
+            stages=failed("frames", "a", "b").stages,
+            events=[VideoSubmitted(job_id="job")],
+            dead_letters=[dead_letter("a")],
+            unless_consumed=Inbox("q.frames", "event-a"),
+        )
+        assert ledger.commit(given_up) == []
+        assert everything(ledger) == before
+        another = replace(given_up, unless_consumed=Inbox("q.other", "event-a"))
+        ledger.commit(another)
+        assert ledger.job("job").status is JobStatus.FAILED
+        assert [letter.event_id for letter in ledger.dead_letters("job")] == ["event-a"]
+
+    def test_a_copy_in_the_same_group_counts_in_its_order(self, ledger: Ledger) -> None:
+        consumed = done("frames", "a", consumed=[Inbox("q.frames", "event-a")])
+        given_up = failed("frames", "a", dead_letters=[dead_letter("a")], unless_consumed=Inbox("q.frames", "event-a"))
+        assert fired(ledger.commit_all([given_up, consumed, given_up])) == []
+        assert len(ledger.dead_letters("job")) == 1
+        assert status(ledger, "frames").done == 1
+
     def test_a_dead_letter_counts_as_consumed(self, ledger: Ledger) -> None:
         ledger.commit(Work(dead_letters=[dead_letter("a")]))
         assert ledger.consumers(["event-a"]) == {"event-a": {"q.frames": ledger.now_ms()}}

@@ -279,6 +279,23 @@ class TestFallingShort:
         assert "never announced" in (ledger.job("silent").error_message or "")
         assert ledger.due_stages() == []
 
+    def test_stages_of_failed_jobs_are_not_due_before_their_job_is_back(
+        self, ledger: Ledger, clock: ManualClock
+    ) -> None:
+        running_job(ledger)
+        running_job(ledger, "other")
+        ledger.commit(announced("segments", 2))
+        ledger.commit(announced("segments", 2, job_id="other"))
+        letter = dead_letter(job_id="other")
+        ledger.commit(Work(moves=moved(JobStatus.FAILED, job_id="other").moves, dead_letters=[letter]))
+        clock.advance(900)
+        assert [stage.job_id for stage in ledger.due_stages()] == ["job"]
+        ledger.commit(expiry("segments"))
+        clock.advance(9_000)
+        assert ledger.due_stages() == []
+        ledger.commit(Work(replay=ledger.dead_letters("other")[0].dead_letter_id))
+        assert [stage.job_id for stage in ledger.due_stages()] == ["other"]
+
     def test_a_replay_that_fills_the_gap_brings_the_job_back_and_fires(
         self, ledger: Ledger, clock: ManualClock
     ) -> None:

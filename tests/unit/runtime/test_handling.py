@@ -107,6 +107,35 @@ class TestEffects:
 
         run(test())
 
+    def test_a_copy_that_fails_later_does_not_fail_what_succeeded_meanwhile(self, tmp_path: Path) -> None:
+        """Both began before either ended; a replay, which comes for what was consumed, may still fail."""
+        handle, _ = failing()
+
+        async def test() -> None:
+            async def plan(event: Any, context: Context) -> None:
+                if slow_may_end.is_set() or at_work.is_set():
+                    handle(event, context)
+                    return
+                at_work.set()
+                await slow_may_end.wait()
+                raise PermanentError("the input is gone")
+
+            at_work, slow_may_end = asyncio.Event(), asyncio.Event()
+            async with open_house(tmp_path, plain_service(plan), in_memory=True) as house:
+                job_id = house.submit()
+                slow = await house.take_one(PLANS)
+                await house.broker.publish([slow.message])
+                failing_copy = asyncio.create_task(house.handle(slow))
+                await at_work.wait()
+                await house.handle(await house.take_one(PLANS))
+                slow_may_end.set()
+                await failing_copy
+                assert (house.job(job_id).status, house.letters()) == (JobStatus.RUNNING, [])
+                assert house.topics(job_id) == ["tiny.submitted", "tiny.next"]
+                assert not await house.broker.holds(job_id, [PLANS])
+
+        run(test())
+
     def test_a_coroutine_is_a_handler_too(self, tmp_path: Path) -> None:
         async def handle(_event: Submitted, context: Context) -> None:
             await asyncio.sleep(0)

@@ -152,6 +152,35 @@ def test_copies_of_a_message_are_recognised(tmp_path: Path) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_worker_that_slept_does_not_give_up_what_another_has_done(tmp_path: Path, in_memory: bool) -> None:
+    """It lost its lease; the other one has succeeded when it fails for good."""
+
+    async def test() -> None:
+        async def work(_event: ItemsReady, context: Context) -> None:
+            assert context.asset is not None
+            if not asleep.is_set():
+                asleep.set()
+                await may_wake.wait()
+                raise PermanentError("I was asleep")
+
+        asleep, may_wake = asyncio.Event(), asyncio.Event()
+        async with open_house(tmp_path, stage_service(work), in_memory=in_memory) as house:
+            job_id = house.start()
+            house.send(job_id, "a")
+            slow = asyncio.create_task(group_of(house, await house.take(ITEMS)).run())
+            await asleep.wait()
+            house.clock.advance(60)
+            await group_of(house, await house.take(ITEMS)).run()
+            may_wake.set()
+            await slow
+            assert house.letters() == []
+            assert house.states(job_id) == {"a": AssetState.DONE}
+            assert not await house.broker.holds(job_id, [ITEMS])
+
+    run(test())
+
+
 class Door:
     """A handler that waits, at the asset called `slow`, until it is let go on."""
 

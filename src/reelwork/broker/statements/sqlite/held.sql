@@ -1,0 +1,3 @@
+SELECT message_id, lease
+FROM messages
+WHERE message_id IN (SELECT value FROM json_each(?))
