@@ -175,7 +175,7 @@ def test_a_worker_that_slept_does_not_give_up_what_another_has_done(tmp_path: Pa
             may_wake.set()
             await slow
             assert house.letters() == []
-            assert house.states(job_id) == {"a": AssetState.DONE}
+            assert house.states(job_id) == {"a": DONE}
             assert not await house.broker.holds(job_id, [ITEMS])
 
     run(test())
