@@ -52,7 +52,7 @@ class Config(BaseSettings):
         description="Seconds without news after which an open stage completes with what it has.",
     )
     REELWORK_DATA_DIR: Path = Field(DEFAULT_DATA_DIR, description="Folder of the embedded database and objects.")
-    REELWORK_DATABASE_URL: str | None = Field(
+    REELWORK_DATABASE_URL: SecretStr | None = Field(
         None,
         description="State of record; default sqlite:///<data folder>/reelwork.db, or postgresql://user:password@host/db.",
     )
@@ -91,7 +91,10 @@ class Config(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        return self.REELWORK_DATABASE_URL or f"sqlite:///{self.REELWORK_DATA_DIR.absolute()}/reelwork.db"
+        """With its password, if it has one: nothing may show it."""
+        url = self.REELWORK_DATABASE_URL
+        given = None if url is None else url.get_secret_value()
+        return given or f"sqlite:///{self.REELWORK_DATA_DIR.absolute()}/reelwork.db"
 
     @property
     def objects_url(self) -> str:

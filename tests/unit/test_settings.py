@@ -46,6 +46,15 @@ def test_back_ends_default_to_the_data_folder(tmp_path: Path) -> None:
     assert config.objects_url == f"file://{tmp_path}/objects"
 
 
+def test_no_setting_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://user:s3cret@host/db"
+    monkeypatch.setenv("REELWORK_DATABASE_URL", url)
+    monkeypatch.setenv("REELWORK_API_TOKEN", "s3cret")
+    config = Config()
+    assert config.database_url == url
+    assert "s3cret" not in f"{config!r} {config} {config.model_dump()} {config.model_dump_json()}"
+
+
 def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"cannot write to the data folder .*--data DIR"):

@@ -139,6 +139,10 @@ def check_services(catalogue: Catalogue, services: Sequence[str]) -> None:
 
 
 def worker_environment(config: Config) -> dict[str, str]:
-    """The settings of this process as environment variables, for its children."""
-    own = config.model_dump(mode="json", exclude_none=True, exclude={"REELWORK_API_TOKEN"})
-    return {**os.environ, **{name: str(value) for name, value in own.items()}, "OPENBLAS_NUM_THREADS": "1"}
+    """The settings of this process as environment variables, for its children: none that it has set aside itself."""
+    secret = {"REELWORK_API_TOKEN", "REELWORK_DATABASE_URL"}
+    own = config.model_dump(mode="json", exclude_none=True, exclude=secret)
+    if config.REELWORK_DATABASE_URL is not None:
+        own["REELWORK_DATABASE_URL"] = config.database_url
+    inherited = {name: value for name, value in os.environ.items() if name not in Config.model_fields}
+    return {**inherited, **{name: str(value) for name, value in own.items()}, "OPENBLAS_NUM_THREADS": "1"}

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from reelwork.database import open_database
 from reelwork.ledger import open_ledger
-from reelwork.ledger.schema import SCHEMA_REVISION
+from reelwork.ledger.schema import SCHEMA_REVISION, metadata
 from tests.conformance.ledger.stores import STORES, announced, done, new_job, status
+from tests.postgresql import fresh_database
 
 OLD_ROWS = [
     "INSERT INTO jobs (job_id, status, created_at, updated_at, input_path, pipeline, parameters) "
@@ -67,3 +70,16 @@ def test_there_and_back_again(place: AbstractContextManager[str]) -> None:
         ledger = open_ledger(url)
         ledger.commit(announced("frames", 2, new_job=new_job()))
         ledger.close()
+
+
+def test_the_migrations_build_what_the_tables_say_on_postgresql() -> None:
+    """But for the index of watermarks, which the second migration drops."""
+    with fresh_database(migrated=False) as url:
+        ledger = open_ledger(url)
+        with ledger.database.engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
+            ((difference, index),) = compare_metadata(context, metadata)
+        ledger.close()
+    assert (difference, index.name) == ("add_index", "stages_due")

@@ -262,3 +262,14 @@ def test_a_worker_that_finds_no_database_says_so_and_is_not_broken(tmp_path: Pat
     assert ended.returncode == UNAVAILABLE
     assert ended.stderr.startswith("reelwork worker: the database postgresql://")
     assert "Traceback" not in ended.stderr
+
+
+def test_what_a_process_has_set_aside_does_not_reach_its_children(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They would work on the database of the environment, which their parent has left alone."""
+    monkeypatch.setenv("REELWORK_DATABASE_URL", "postgresql://user:s3cret@host/db")
+    config = config_in(tmp_path)
+    assert worker_environment(config)["REELWORK_DATABASE_URL"] == "postgresql://user:s3cret@host/db"
+    alone = config.model_copy(update={"REELWORK_DATABASE_URL": None})
+    assert "REELWORK_DATABASE_URL" not in worker_environment(alone)
