@@ -165,7 +165,7 @@ MUTATIONS: dict[str, Mutation] = {
         "a watermark fires ten seconds early",
         (
             Edit(stage, "_evaluate", "now_ms=now_ms", "now_ms=now_ms + 10_000"),
-            Edit(SqlLedger, "due_stages", "<= self.now_ms(),", "<= self.now_ms() + 10_000,"),
+            Edit(SqlLedger, "due_stages", "self.now_ms(),", "self.now_ms() + 10_000,"),
         ),
     ),
     "crash-mark-never": Mutation(

@@ -4,15 +4,17 @@ and what the operator does meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from reelwork.ledger import CompletionPolicy
 
 STAGES = ("a", "b", "c")
-SIZES = (0, 1, 1, 2, 3, 4, 6, 9)
-CHAOS_SECONDS = 40.0
+SIZES = (0, 1, 1, 2, 3, 4)
+SIZES_OF_A_LARGE_RUN = (1, 3, 6, 9)
+SHARE_OF_LARGE_RUNS = 0.1  # small ones are many for the same time, and most of what breaks breaks in them
+CHAOS_SECONDS = 30.0
 MENDABLE = ("flaky", "flaky", "broken", "failing", "killer", "killer", "hanging")
 KINDS = (*MENDABLE, "cursed")
 
@@ -79,9 +81,11 @@ class Scenario:
         policies = {stage: _policy(dice) for stage in STAGES}
         pace = dice.choice([0.0, 0.0, 0.3, 2.0, 8.0])
         trouble = dice.choice([0.0, 0.1, 0.3])
-        number_of_jobs = dice.choice([1, 1, 1, 2, 3])
+        is_large = dice.random() < SHARE_OF_LARGE_RUNS
+        number_of_jobs = dice.choice([1, 2, 3]) if is_large else dice.choice([1] * 9 + [2])
+        sizes = SIZES_OF_A_LARGE_RUN if is_large else SIZES
         return cls(
-            workers=dice.randint(1, 5),
+            workers=dice.choice([1, 1, 2, 2, 2, 3, 4, 5]),
             nodes=dice.choice([1, 1, 1, 2]),
             prefetch=dice.choice([1, 1, 2, 4]),
             in_threads=dice.random() < 0.3,
@@ -92,7 +96,7 @@ class Scenario:
             handler_timeout_seconds=25.0,
             watermark_max_seconds=dice.choice([86_400.0, 86_400.0, 120.0]),
             policies=policies,
-            jobs=tuple(_job(number, policies, pace, trouble, dice) for number in range(number_of_jobs)),
+            jobs=tuple(_job(number, sizes, policies, pace, trouble, dice) for number in range(number_of_jobs)),
             interventions=tuple(sorted(_intervention(dice) for _ in range(dice.choice([0, 1, 3])))),
         )
 
@@ -102,8 +106,15 @@ def _policy(dice: Random) -> CompletionPolicy:
     return CompletionPolicy(threshold, ttl, allow_partial=dice.random() < 0.6)
 
 
-def _job(number: int, policies: Mapping[str, CompletionPolicy], pace: float, trouble: float, dice: Random) -> JobShape:
-    stages = {stage: _stage(policies[stage], dice) for stage in STAGES}
+def _job(
+    number: int,
+    sizes: Sequence[int],
+    policies: Mapping[str, CompletionPolicy],
+    pace: float,
+    trouble: float,
+    dice: Random,
+) -> JobShape:
+    stages = {stage: _stage(sizes, policies[stage], dice) for stage in STAGES}
     things = [f"{stage}/{name}" for stage in STAGES for name in (*stages[stage].names, *stages[stage].missing)]
     things += ["plan", "more", "finish"]
     return JobShape(
@@ -116,8 +127,8 @@ def _job(number: int, policies: Mapping[str, CompletionPolicy], pace: float, tro
     )
 
 
-def _stage(policy: CompletionPolicy, dice: Random) -> StageShape:
-    names = tuple(f"{number:02}" for number in range(dice.choice(SIZES)))
+def _stage(sizes: Sequence[int], policy: CompletionPolicy, dice: Random) -> StageShape:
+    names = tuple(f"{number:02}" for number in range(dice.choice(sizes)))
     ways = ["first"] * 6 + ["last", "twice", "grown", "shrunk", "late"]
     missing: tuple[str, ...] = ()
     if policy.watermark_ttl_seconds is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -49,6 +49,8 @@ REPLAYS_MAX = 3
 RESTART_SECONDS = (0.1, 0.1, 2.0, 20.0)
 UNENDED = "SELECT job_id, status FROM jobs WHERE status IN ('pending', 'running')"
 UNPUBLISHED = "SELECT topic, event_id FROM outbox WHERE published_at IS NULL"
+LETTERS = """SELECT dead_letter_id, job_id, queue, event_id FROM dead_letters WHERE replayed_at IS NULL
+ORDER BY dead_letter_id DESC"""
 REPLAYING = """SELECT event_id FROM outbox AS replay JOIN jobs USING (job_id)
 WHERE queue IS NOT NULL AND status <> 'cancelled'
 AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.event_id = replay.event_id AND inbox.queue = replay.queue)
@@ -111,6 +113,7 @@ class Simulation:
         )
         self.catalogue = pipeline.catalogue(self.scenario, self)
         self.stages = BaseJobProgressManager(policy=CompletionPolicy(100, None), stages=self.catalogue.stage_rules)
+        self.jobs = Jobs(_OperatorLedger(self), self.catalogue, stages=self.stages)  # type: ignore[arg-type]
         self.objects = open_objects("memory://")
         self.processes: list[Process] = []
         self.living: dict[str, Process] = {}
@@ -158,29 +161,28 @@ class Simulation:
         until = self.loop.time() + CALM_SECONDS_MAX
         while not self._is_over():
             if self.loop.time() > until:
-                raise Violation(f"stuck: {self._left_over()}")
+                raise Violation(f"stuck: {list(self._left_over())}")
             self._send_what_is_missing()
             self._replay(most=1_000)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _is_over(self) -> bool:
-        return not self._left_over()
+        return next(self._left_over(), None) is None
 
-    def _left_over(self) -> list[str]:
+    def _left_over(self) -> Iterator[str]:
         """What still has to happen."""
         ask = self.store.eye.execute
-        left = [f"job {job_id[:6]} is {status}" for job_id, status in ask(UNENDED)]
-        left += [f"{queue} holds {message.event_id[:6]}" for queue, message in self.broker.held()]
-        left += [f"{topic} {event_id[:6]} waits in the outbox" for topic, event_id in ask(UNPUBLISHED)]
+        yield from (f"job {job_id[:6]} is {status}" for job_id, status in ask(UNENDED))
+        yield from (f"{queue} holds {message.event_id[:6]}" for queue, message in self.broker.held())
+        yield from (f"{topic} {event_id[:6]} waits in the outbox" for topic, event_id in ask(UNPUBLISHED))
         for topic, queue in self.catalogue.bindings():
             lost = ask(UNCONSUMED, (topic, queue, queue))
-            left += [f"{queue} has not consumed {topic} {event_id[:6]}" for (event_id,) in lost]
-        left += [f"the replay of {event_id[:6]} has come to nothing yet" for (event_id,) in ask(REPLAYING)]
-        left += [f"dead letter {letter.dead_letter_id} waits for its replay" for letter in self._replayable()]
+            yield from (f"{queue} has not consumed {topic} {event_id[:6]}" for (event_id,) in lost)
+        yield from (f"the replay of {event_id[:6]} has come to nothing yet" for (event_id,) in ask(REPLAYING))
+        yield from (f"dead letter {dead_letter_id} waits for its replay" for dead_letter_id, *_ in self._replayable())
         unannounced = [key for key in sorted(self._unannounced) if self._has_begun(*key)]
-        left += [f"{stage} of {job_id[:6]} is to be announced" for job_id, stage in unannounced]
-        left += [f"{job_id[:6]} lacks assets of {stage}" for job_id, stage in self._missing()]
-        return left
+        yield from (f"{stage} of {job_id[:6]} is to be announced" for job_id, stage in unannounced)
+        yield from (f"{job_id[:6]} lacks assets of {stage}" for job_id, stage in self._missing())
 
     # The operator
 
@@ -218,10 +220,6 @@ class Simulation:
                 self._later(
                     self.loop.time() + self.dice.uniform(0, CHAOS_SECONDS), self._announce_late, str(job_id), stage
                 )
-
-    @property
-    def jobs(self) -> Jobs:
-        return Jobs(_OperatorLedger(self), self.catalogue)  # type: ignore[arg-type]
 
     def _cancel(self, job_id: str) -> None:
         try:
@@ -262,22 +260,21 @@ class Simulation:
             else:
                 process.stall(self.dice.uniform(1, 40))
 
-    def _replayable(self) -> list[Any]:
-        letters = [
-            letter
-            for letter in self.store.ledger.dead_letters(limit=1_000)
-            if letter.replayed_at is None and letter.job_id not in self.cancelled
+    def _replayable(self) -> list[tuple[int, str, str]]:
+        """The id, the queue and the event id of each dead letter that may be replayed."""
+        return [
+            (dead_letter_id, queue, event_id)
+            for dead_letter_id, job_id, queue, event_id in self.store.eye.execute(LETTERS)
+            if job_id not in self.cancelled and self.replays.get((queue, event_id), 0) < REPLAYS_MAX
         ]
-        return [letter for letter in letters if self.replays.get((letter.queue, letter.event_id), 0) < REPLAYS_MAX]
 
     def _replay(self, *, most: int) -> None:
         letters = self._replayable()
-        for letter in letters if len(letters) <= most else self.dice.sample(letters, most):
-            thing = (letter.queue, letter.event_id)
+        for dead_letter_id, queue, event_id in letters if len(letters) <= most else self.dice.sample(letters, most):
             if self.sky.is_clear:
-                self.replays[thing] = self.replays.get(thing, 0) + 1
+                self.replays[queue, event_id] = self.replays.get((queue, event_id), 0) + 1
             try:
-                self.commit(Work(replay=letter.dead_letter_id))
+                self.commit(Work(replay=dead_letter_id))
             except ReelworkError as refusal:
                 self.history.note("operator", f"replay refused: {refusal}")
 

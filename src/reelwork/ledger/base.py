@@ -151,6 +151,10 @@ class Ledger(ABC):
         """Newest first; `before` is the job id that the previous page ended with."""
 
     @abstractmethod
+    def running_jobs(self, *, after: str = "", limit: int = PAGE_SIZE) -> list[str]:
+        """The ids of running jobs in their order; `after` is the one that the previous page ended with."""
+
+    @abstractmethod
     def job_with_key(self, idempotency_key: str) -> str | None:
         """The id of the job that was created with this idempotency key."""
 

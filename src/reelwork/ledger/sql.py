@@ -18,7 +18,6 @@ from reelwork.ledger.commit import Transaction
 from reelwork.ledger.postgresql import PostgresqlTransaction
 from reelwork.ledger.quick import QuickWay
 from reelwork.ledger.records import (
-    TERMINAL,
     AnnouncementConflict,
     AssetRecord,
     AssetState,
@@ -33,7 +32,7 @@ from reelwork.ledger.records import (
 )
 from reelwork.ledger.sqlite import SqliteTransaction
 from reelwork.ledger.transaction import SqlTransaction, statement
-from reelwork.ledger.work import Work, texts_among
+from reelwork.ledger.work import Work, is_text, texts_among
 
 ASSET_PAGE_SIZE = 1_000
 TRANSACTIONS: Mapping[str, type[SqlTransaction]] = {"sqlite": SqliteTransaction, "postgresql": PostgresqlTransaction}
@@ -93,10 +92,11 @@ class SqlLedger(Ledger):
         rows = self._rows(select(schema.jobs.c.job_id).where(schema.jobs.c.idempotency_key == idempotency_key))
         return rows[0].job_id if rows else None
 
+    def running_jobs(self, *, after: str = "", limit: int = PAGE_SIZE) -> list[str]:
+        return [job_id for (job_id,) in self._hot_rows("running_jobs", after, limit)]
+
     def stage_status(self, job_id: str) -> list[StageStatus]:
-        table = schema.stages
-        query = select(table).where(table.c.job_id == job_id).order_by(table.c.created_at, table.c.stage)
-        return [_stage(row) for row in self._rows(query)]
+        return [_stage(row) for row in self._hot_rows("stage_status", job_id)] if is_text(job_id) else []
 
     def known_assets(self, job_id: str, stage: str, asset_ids: Sequence[str]) -> Mapping[str, Known]:
         ids = self.database.array(texts_among(asset_ids))
@@ -161,26 +161,13 @@ class SqlLedger(Ledger):
         return DeadLetter(**rows[0]._mapping) if rows else None
 
     def outbox(self, job_id: str) -> list[OutboxRow]:
-        table = schema.outbox
-        return [_outbox(row) for row in self._rows(_outbox_query().where(table.c.job_id == job_id))]
+        return [_outbox(row) for row in self._hot_rows("outbox", job_id)] if is_text(job_id) else []
 
     def unpublished(self, limit: int = PAGE_SIZE) -> list[OutboxRow]:
-        query = _outbox_query().where(schema.outbox.c.published_at.is_(None)).limit(limit)
-        return [_outbox(row) for row in self._rows(query)]
+        return [_outbox(row) for row in self._hot_rows("unpublished", limit)]
 
     def unfinished(self, *, published_before_ms: int, limit: int = PAGE_SIZE) -> list[OutboxRow]:
-        table = schema.outbox
-        query = (
-            _outbox_query()
-            .join(schema.jobs, schema.jobs.c.job_id == table.c.job_id, isouter=True)
-            .where(
-                table.c.finished_at.is_(None),
-                table.c.look_again_at <= published_before_ms,
-                or_(schema.jobs.c.status.is_(None), schema.jobs.c.status != JobStatus.CANCELLED.value),
-            )
-            .limit(limit)
-        )
-        return [_outbox(row) for row in self._rows(query)]
+        return [_outbox(row) for row in self._hot_rows("unfinished", published_before_ms, limit)]
 
     def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         queues: dict[str, dict[str, int]] = {event_id: {} for event_id in event_ids}
@@ -221,18 +208,10 @@ class SqlLedger(Ledger):
         self.database.change(statement(self.database.dialect, "mark_finished"), rows)
 
     def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
-        table, jobs = schema.stages, schema.jobs.c
-        has_failed = exists().where(jobs.job_id == table.c.job_id, jobs.status == JobStatus.FAILED.value)
-        is_due = and_(table.c.watermark_at <= self.now_ms(), not_(has_failed))
-        query = _open_stages().where(is_due).order_by(table.c.watermark_at).limit(limit)
-        return [_stage(row) for row in self._rows(query)]
+        return [_stage(row) for row in self._hot_rows("due_stages", self.now_ms(), limit)]
 
     def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:
-        table = schema.stages
-        query = _open_stages().order_by(table.c.job_id, table.c.stage).limit(limit)
-        if after is not None:
-            query = query.where(tuple_(table.c.job_id, table.c.stage) > tuple_(*after))
-        return [_stage(row) for row in self._rows(query)]
+        return [_stage(row) for row in self._hot_rows("open_stages", *(after or ("", "")), limit)]
 
     def last_recorded_at(self, job_id: str, stage: str) -> int | None:
         table = schema.assets
@@ -268,14 +247,7 @@ class SqlLedger(Ledger):
         return bool(self._rows(select(table.c.message_id).where(table.c.queue == queue, in_hand).limit(1)))
 
     def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:
-        table = schema.jobs
-        over = [status.value for status in TERMINAL]
-        query = (
-            select(table)
-            .where(table.c.swept_at.is_(None), table.c.status.in_(over), table.c.updated_at <= ended_before_ms)
-            .limit(limit)
-        )
-        return [_job(row) for row in self._rows(query)]
+        return [_found_job(row) for row in self._hot_rows("unswept_jobs", ended_before_ms, limit)]
 
     def mark_swept(self, job_id: str) -> None:
         self.database.run(statement(self.database.dialect, "mark_swept"), (self.now_ms(), job_id))
@@ -295,15 +267,6 @@ class SqlLedger(Ledger):
 
     def _hot_rows(self, name: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
         return self.database.rows(statement(self.database.dialect, name), parameters)
-
-
-def _open_stages() -> Select[Any]:
-    table = schema.stages
-    return select(table).where(and_(table.c.completed_at.is_(None), table.c.closed_at.is_(None)))
-
-
-def _outbox_query() -> Select[Any]:
-    return select(schema.outbox).order_by(schema.outbox.c.sequence)
 
 
 def _found_job(row: tuple[Any, ...]) -> Job:
@@ -329,24 +292,23 @@ def _job(row: Row[Any]) -> Job:
     return Job(**{**columns, "status": JobStatus(row.status)})
 
 
-def _stage(row: Row[Any]) -> StageStatus:
-    completion = None
-    if row.completion is not None:
-        completion = Completion(stage=row.stage, **json.loads(row.completion))
+def _stage(row: tuple[Any, ...]) -> StageStatus:
+    job_id, stage, expected, done, failed, late, watermark_at, completion, done_weight, progress, *times = row
+    created_at, completed_at, closed_at = times
     return StageStatus(
-        job_id=row.job_id,
-        stage=row.stage,
-        expected=row.expected,
-        done=row.done,
-        failed=row.failed,
-        late=row.late,
-        watermark_at=row.watermark_at,
-        completion=completion,
-        done_weight=row.done_weight,
-        progress=row.progress,
-        created_at=row.created_at,
-        completed_at=row.completed_at,
-        closed_at=row.closed_at,
+        job_id=job_id,
+        stage=stage,
+        expected=expected,
+        done=done,
+        failed=failed,
+        late=late,
+        watermark_at=watermark_at,
+        completion=None if completion is None else Completion(stage=stage, **json.loads(completion)),
+        done_weight=done_weight,
+        progress=progress,
+        created_at=created_at,
+        completed_at=completed_at,
+        closed_at=closed_at,
     )
 
 
@@ -363,17 +325,18 @@ def _asset(row: Row[Any]) -> AssetRecord:
     )
 
 
-def _outbox(row: Row[Any]) -> OutboxRow:
+def _outbox(row: Sequence[Any]) -> OutboxRow:
+    sequence, event_id, job_id, topic, queue, is_replay, body, created_at, published_at, finished_at, publications = row
     return OutboxRow(
-        sequence=row.sequence,
-        event_id=row.event_id,
-        job_id=row.job_id,
-        topic=row.topic,
-        queue=row.queue,
-        is_replay=row.is_replay,
-        body=row.body,
-        created_at=row.created_at,
-        published_at=row.published_at,
-        finished_at=row.finished_at,
-        publications=row.publications,
+        sequence=sequence,
+        event_id=event_id,
+        job_id=job_id,
+        topic=topic,
+        queue=queue,
+        is_replay=bool(is_replay),
+        body=body,
+        created_at=created_at,
+        published_at=published_at,
+        finished_at=finished_at,
+        publications=publications,
     )

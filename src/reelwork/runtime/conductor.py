@@ -34,16 +34,16 @@ class Conductor:
 
     def sweep(self) -> None:
         """Advances every running job; one that cannot be advanced does not hold up the others."""
-        before = None
-        while page := self._ledger.jobs(statuses=[JobStatus.RUNNING], before=before):
-            for job in page:
+        after = ""
+        while page := self._ledger.running_jobs(after=after):
+            for job_id in page:
                 try:
-                    self.advance(job.job_id)
+                    self.advance(job_id)
                 except StoreUnavailable:
                     raise
                 except Exception as error:
-                    log.exception("reelwork.conductor.failed", job_id=job.job_id, error=str(error))
-            before = page[-1].job_id
+                    log.exception("reelwork.conductor.failed", job_id=job_id, error=str(error))
+            after = page[-1]
 
     def _step(self, job_id: str) -> bool:
         try:

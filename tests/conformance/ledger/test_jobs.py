@@ -188,6 +188,15 @@ class TestSubmission:
         assert [job.job_id for job in ledger.jobs(statuses=[RUNNING])] == ["job-3"]
         assert ledger.jobs(pipeline="stereo") == []
 
+    def test_running_jobs_in_pages(self, ledger: Ledger) -> None:
+        for name in ("c", "a", "b", "d"):
+            ledger.commit(Work(new_job=new_job(name)))
+        for name in ("c", "b", "d"):
+            ledger.commit(moved(RUNNING, job_id=name))
+        assert ledger.running_jobs(limit=2) == ["b", "c"]
+        assert ledger.running_jobs(after="c", limit=2) == ["d"]
+        assert ledger.running_jobs(after="d") == []
+
 
 class TestCancelling:
     def test_closes_every_open_stage_in_the_same_work(self, ledger: Ledger, clock: ManualClock) -> None:

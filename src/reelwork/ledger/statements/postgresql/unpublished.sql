@@ -1,0 +1,5 @@
+SELECT sequence, event_id, job_id, topic, queue, is_replay, body, created_at, published_at, finished_at, publications
+FROM outbox
+WHERE published_at IS NULL
+ORDER BY sequence
+LIMIT $1
