@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import datetime, timedelta
 
 from tests.simulation.campaign import Tally, campaign, replay
 from tests.simulation.history import History
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 def main() -> int:
@@ -24,10 +27,8 @@ def main() -> int:
         options.seeds,
         mutation=options.mutation,
         processes=options.processes,
-        progress=_show if sys.stderr.isatty() else lambda _tally: None,
+        progress=_Progress(options.seeds),
     )
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
     for seed, violation in sorted(tally.broken.items()):
         tell(seed, violation, replay(seed, mutation=options.mutation).history)
     print(tally)
@@ -47,8 +48,24 @@ def tell(seed: int, violation: str, history: History) -> None:
     print(f"replay it with: make simulate SEED={seed}\n")
 
 
-def _show(tally: Tally) -> None:
-    print(f"\r{tally}", end="", file=sys.stderr, flush=True)
+class _Progress:
+    """A line every few seconds, also into a file: a long campaign shows how far it is and when it will end."""
+
+    def __init__(self, seeds: int) -> None:
+        self._seeds = seeds
+        self._told_at = 0.0
+
+    def __call__(self, tally: Tally) -> None:
+        if tally.seconds - self._told_at < SECONDS_BETWEEN_LINES:
+            return
+        self._told_at = tally.seconds
+        left = timedelta(seconds=round((self._seeds - tally.seeds) * tally.seconds / tally.seeds))
+        print(
+            f"{tally.seeds} of {self._seeds} seeds, {len(tally.broken)} violations, "
+            f"{tally.seeds / tally.seconds:.1f} seeds/s, {left} left, ends at {datetime.now() + left:%H:%M}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, and_, case, exists, func, not_, or_, select, tuple_
+from sqlalchemy import Row, Select, and_, case, func, select, tuple_
 from sqlalchemy.exc import DataError
 
 from reelwork.database import Database
@@ -176,26 +176,7 @@ class SqlLedger(Ledger):
         return queues
 
     def awaits(self, job_id: str, bindings: Sequence[tuple[str, str]]) -> bool:
-        outbox, inbox, letters = schema.outbox.c, schema.inbox.c, schema.dead_letters.c
-        for topic, queue in bindings:
-            consumed = or_(
-                exists().where(inbox.event_id == outbox.event_id, inbox.queue == queue),
-                exists().where(
-                    letters.event_id == outbox.event_id,
-                    letters.queue == queue,
-                    or_(outbox.queue.is_(None), letters.created_at > outbox.created_at),
-                ),
-            )
-            waiting = select(outbox.sequence).where(
-                outbox.job_id == job_id,
-                outbox.topic == topic,
-                or_(outbox.queue.is_(None), outbox.queue == queue),
-                outbox.finished_at.is_(None),
-                not_(consumed),
-            )
-            if self._rows(waiting.limit(1)):
-                return True
-        return False
+        return any(self._hot_rows("awaits", job_id, topic, queue) for topic, queue in bindings)
 
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
         now_ms = self.now_ms()
