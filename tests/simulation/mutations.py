@@ -92,7 +92,7 @@ MUTATIONS: dict[str, Mutation] = {
         "nobody looks whether a message was consumed before",
         (
             Edit(Handling, "_look_up", "delivery.queue in consumers.get(message.event_id, ())", "False"),
-            Edit(commit, "_apply", "work.inbox is not None and work.inbox in group.consumed", "False"),
+            Edit(commit, "_apply", "work.inbox in group.consumed or work.unless", "work.unless"),
         ),
     ),
     "mark-before-work": Mutation(
@@ -144,7 +144,14 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "republish-living-only": Mutation(
         "a lost end of a job is not published again",
-        (Edit(SqlLedger, "unfinished", "status != JobStatus.CANCELLED.value", "status.in_(['pending', 'running'])"),),
+        (
+            Edit(
+                SqlLedger,
+                "unfinished",
+                "published_before_ms, limit)",
+                "published_before_ms, limit) if self.job(row[2]).status in ('pending', 'running')",
+            ),
+        ),
     ),
     "watermark-blind": Mutation(
         "a watermark fires although assets wait in a queue",

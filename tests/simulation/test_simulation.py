@@ -15,7 +15,7 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.store import new_database
 
 REPOSITORY = Path(__file__).parents[2]
-SEEDS = 500
+SEEDS = 2_000
 SEEDS_OF_A_MUTATION = 60
 RARELY_CAUGHT = (
     "equal-for-at-least",
