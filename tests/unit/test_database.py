@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
+import shutil
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reelwork.database import Listener
+from reelwork.database import Listener, log
 from reelwork.database.doorbell import Doorbell
 from reelwork.database.sqlite import SqliteDatabase
 from reelwork.errors import StoreUnavailable
@@ -29,6 +32,12 @@ def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
 def has_rung(listener: Listener) -> bool:
     readable, _, _ = select.select([listener], [], [], 0)
     return bool(readable)
+
+
+def generation(path: Path) -> bytes:
+    """What changes whenever the log is begun anew."""
+    with Path(f"{path}-wal").open("rb") as file:
+        return file.read(log.HEADER_BYTES)[log.SALTS]
 
 
 class TestWriting:
@@ -63,6 +72,23 @@ class TestWriting:
         for thread in threads:
             thread.join()
         assert database.read("SELECT value FROM counters") == (400,)
+        other.close()
+
+    def test_a_long_log_is_brought_home_and_begun_anew(
+        self, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log, "LOG_PAGES", 50)
+        other = SqliteDatabase(database.path)  # or the last one to close would bring it home
+        with database.write() as connection:
+            connection.executemany("INSERT INTO counters VALUES (?)", [(number,) for number in range(50_000)])
+        database.close()
+        home = database.path.with_name("home.db")
+        shutil.copy(database.path, home)
+        with contextlib.closing(sqlite3.connect(home)) as alone:
+            assert alone.execute("SELECT count(*) FROM counters").fetchone() == (50_001,)
+        before = generation(other.path)
+        other.run("UPDATE counters SET value = 7 WHERE rowid = 1")
+        assert generation(other.path) != before
         other.close()
 
     def test_readers_do_not_wait_for_a_writer(self, database: SqliteDatabase) -> None:

@@ -58,6 +58,17 @@ class SqlCourier:
         held = connection.execute(statement(connection.dialect, "held"), (message_ids,)).fetchall()
         return set(receipts) - {Receipt(*row) for row in held}
 
+    def forward(self, connection: Connection, messages: Sequence[Message], last_sequence: int, now_ms: int) -> None:
+        """The same for what are the last rows of the outbox, up to that number: a statement for each queue copies."""
+        topics: dict[str, set[str]] = {m.queue: set() for m in messages if m.queue is not None}
+        for topic in {m.topic for m in messages if m.queue is None}:
+            for queue in self.topology.queues(topic):
+                topics.setdefault(queue, set()).add(topic)
+        for queue in sorted(topics):
+            own = connection.array(sorted(topics[queue]))
+            copied = (queue, VISIBLE_AT_ONCE, last_sequence - len(messages), last_sequence, own, now_ms)
+            connection.execute(statement(connection.dialect, "forward"), copied)
+
     def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None:
         connection.executemany(statement(connection.dialect, "acknowledge"), sorted(receipts))
 

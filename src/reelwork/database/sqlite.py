@@ -20,10 +20,10 @@ from sqlalchemy import Connection as ReadConnection
 
 from reelwork.database.base import Database, Listener, Result, Row
 from reelwork.database.doorbell import Doorbell
+from reelwork.database.log import LOG_PAGES_MAX, Log
 from reelwork.errors import ConfigurationError, StoreUnavailable
 
 BUSY_TIMEOUT_MS: Final = 30_000
-LOG_PAGES: Final = 4_000  # 16 MB: the same pages change again and again, and are brought home once for all of that
 
 
 def sqlite_path(url: URL) -> Path:
@@ -70,6 +70,7 @@ class SqliteDatabase(Database):
             except (OSError, sqlite3.Error) as error:
                 raise ConfigurationError(f"cannot open the database {self.path}: {error}") from error
             opened.pop_all()
+        self._log = Log(self.path, connect=self._connect, alone=self._alone)
         self.doorbell = Doorbell(self.path)
         self.engine = create_engine(
             URL.create("sqlite", database=self.name), connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
@@ -88,7 +89,7 @@ class SqliteDatabase(Database):
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16000")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
         except sqlite3.Error:
             connection.close()
             raise
@@ -103,6 +104,7 @@ class SqliteDatabase(Database):
             rings, self._connection.rings = self._connection.rings, False
         if rings:
             self.doorbell.ring()
+        self._log.keep_short()
 
     def _transaction(self, *, is_durable: bool) -> Iterator[SqliteConnection]:
         try:
@@ -175,6 +177,12 @@ class SqliteDatabase(Database):
             engine.dispose()
 
     @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Threads of this process share the lock of its file, so it takes both."""
+        with self._mutex, self._locked():
+            yield
+
+    @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         try:
@@ -183,6 +191,7 @@ class SqliteDatabase(Database):
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def close(self) -> None:
+        self._log.close()
         with self._mutex:
             for connection in (*self._opened, self._connection):
                 connection.close()

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 from reelwork.database import Connection
@@ -30,7 +31,7 @@ from reelwork.ledger.records import (
     QueueDepth,
     StageStatus,
 )
-from reelwork.ledger.work import Work
+from reelwork.ledger.work import Work, outgoing
 from reelwork.message import Message
 
 Clock = Callable[[], float]
@@ -44,6 +45,7 @@ class Courier(Protocol):
 
     def publish(self, connection: Connection, messages: Sequence[Message], now_ms: int) -> None: ...
     def lost(self, connection: Connection, receipts: Sequence[Any]) -> set[object]: ...
+    def forward(self, connection: Connection, messages: Sequence[Message], last_sequence: int, now_ms: int) -> None: ...
     def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None: ...
 
 
@@ -83,6 +85,8 @@ class Ledger(ABC):
         for ticket in tickets:
             try:
                 ticket.work.validate()
+                if ticket.work.events:
+                    ticket.work = replace(ticket.work, events=list(map(outgoing, ticket.work.events)))
             except Exception as error:
                 ticket.result = error
             else:

@@ -22,7 +22,7 @@ from reelwork.ledger.records import (
     Known,
 )
 from reelwork.ledger.stage import AssetRow, Stage, apply_update, missing_assets_message
-from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Publishable, Work, error_text, storable_text
+from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Work, error_text, outgoing, storable_text
 from reelwork.message import Message
 
 MISSING_ASSETS_NAMED_MAX = 20
@@ -204,7 +204,7 @@ def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
     completions = _update_stages(group, work)
     for event in work.events:
         if not _is_cancelled(group, event.job_id) or event.topic == "job.cancelled":
-            group.events.append(_outgoing(event))
+            group.events.append(outgoing(event))
     group.letters.extend(_storable(letter) for letter in work.dead_letters)
     for pair in work.consumed if work.inbox is None else (work.inbox, *work.consumed):
         if pair not in group.consumed:
@@ -324,7 +324,7 @@ def _update_stages(group: _Group, work: Work) -> list[Completion]:
         if change.conflict is not None:
             group.conflicts.append(change.conflict)
         if not _is_cancelled(group, update.job_id):
-            group.events.extend(_outgoing(event) for event in change.events)
+            group.events.extend(outgoing(event) for event in change.events)
         if change.completion is not None:
             completions.append(change.completion)
             group.events.append(_outgoing_completion(change.completion))
@@ -359,7 +359,7 @@ def _fail_short(group: _Group, stage: Stage) -> None:
     _move(group, JobMove(job_id=stage.job_id, allowed=allowed, to=JobStatus.FAILED, error_message=message))
     job.failed_stage = stage.stage
     event_id = stable_event_id(f"{stage.job_id}/{stage.stage}/fell short/{group.now_ms}")
-    group.events.append(_outgoing(JobFailed(job_id=stage.job_id, event_id=event_id, reason=message)))
+    group.events.append(outgoing(JobFailed(job_id=stage.job_id, event_id=event_id, reason=message)))
 
 
 def _is_cancelled(group: _Group, job_id: str) -> bool:
@@ -377,10 +377,6 @@ def _storable(letter: NewDeadLetter) -> NewDeadLetter:
         event_id=storable_text(letter.event_id),
         body=storable_text(letter.body),
     )
-
-
-def _outgoing(event: Publishable) -> Message:
-    return Message(str(event.identity), event.job_id, event.topic, event.body())
 
 
 def _outgoing_completion(completion: Completion) -> Message:

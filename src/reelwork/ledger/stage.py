@@ -13,6 +13,7 @@ from reelwork.events import completion_event_id
 from reelwork.ledger.records import AnnouncementConflict, AssetState, Completion, Known
 from reelwork.ledger.rules import due_rule, fires, is_partial, watermark_has_strayed
 from reelwork.ledger.work import AssetOutcome, Publishable, StageUpdate
+from reelwork.message import Message
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class StageChange:
     completion: Completion | None = None
     conflict: AnnouncementConflict | None = None
     fell_short: bool = False
-    events: list[Publishable] = field(default_factory=list)
+    events: list[Publishable | Message] = field(default_factory=list)
 
 
 def apply_update(

@@ -178,8 +178,12 @@ class SqlTransaction(ABC):
             ],
         )
         if self._courier is not None:
-            self._courier.publish(self._connection, fresh, now_ms)
+            self._publish(self._courier, fresh, now_ms)
             self._connection.ring()
+
+    def _publish(self, courier: Courier, events: Sequence[Message], now_ms: int) -> None:
+        """Puts into their queues what was just put into the outbox."""
+        courier.publish(self._connection, events, now_ms)
 
     def _drop_known(self, events: Sequence[Message]) -> list[Message]:
         event_ids = self._connection.array([event.event_id for event in events])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from reelwork.errors import InvalidWork, JobNotFound
 from reelwork.ledger.records import AssetState, JobStatus
 from reelwork.ledger.rules import CompletionPolicy
+from reelwork.message import Message
 
 RESULT_BYTES_MAX = 4096
 ASSET_ID_CHARACTERS_MAX = 256
@@ -31,6 +32,13 @@ class Publishable(Protocol):
     def body(self) -> str: ...
 
 
+def outgoing(event: Publishable | Message) -> Message:
+    """An event as it is stored and sent. Writing it out takes time, for which no lock should be held."""
+    if isinstance(event, Message):
+        return event
+    return Message(str(event.identity), event.job_id, event.topic, event.body())
+
+
 class AssetOutcome(NamedTuple):
     """What became of one asset. Its events go out only if this very work makes it done."""
 
@@ -39,7 +47,7 @@ class AssetOutcome(NamedTuple):
     weight: int = 1
     result: Mapping[str, Any] | None = None
     error: str | None = None
-    events: Sequence[Publishable] = ()
+    events: Sequence[Publishable | Message] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +139,7 @@ class Work:
     new_job: NewJob | None = None
     moves: Sequence[JobMove] = ()
     stages: Sequence[StageUpdate] = ()
-    events: Sequence[Publishable] = ()
+    events: Sequence[Publishable | Message] = ()
     inbox: Inbox | None = None
     consumed: Sequence[Inbox] = ()
     unless_consumed: Inbox | None = None
