@@ -7,9 +7,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 from reelwork.broker import Broker, Delivery, MemoryBroker, Message, Topology
+from reelwork.broker.memory import MemoryDelivery
 from reelwork.errors import StoreUnavailable
+from tests.simulation.leases import Leases
 from tests.simulation.process import Process
 from tests.simulation.weather import Sky
 
@@ -17,12 +21,13 @@ PATIENCE_SECONDS = 60.0
 
 
 class BrokerFace(Broker):
-    def __init__(self, broker: MemoryBroker, process: Process, *, sky: Sky) -> None:
+    def __init__(self, broker: MemoryBroker, process: Process, *, sky: Sky, leases: Leases) -> None:
         self.inner = broker
         self.process = process
         self.sky = sky
         self.topology: Topology = broker.topology
-        self.in_hand: dict[int, Delivery] = {}
+        self.leases = leases
+        self.in_hand = process.in_hand
 
     async def publish(self, messages: Sequence[Message]) -> None:
         self.refuse("publish")
@@ -56,15 +61,16 @@ class BrokerFace(Broker):
             return []
         finally:
             self.process.receiving.remove(task)
-        deliveries = [self._faced(delivery) for delivery in taken]
+        deliveries = [self._faced(cast(MemoryDelivery, delivery)) for delivery in taken]
         if any(delivery.is_suspect for delivery in deliveries):
             asyncio.get_running_loop().call_later(wait_seconds, self.process.end_receiving)
         if deliveries:
             await self.crash("after receiving")
         return deliveries
 
-    def _faced(self, inner: Delivery) -> Delivery:
+    def _faced(self, inner: MemoryDelivery) -> Delivery:
         message = inner.message
+        self.leases.taken(inner)
         self.in_hand[id(inner)] = inner
         self._note(
             f"takes {message.topic} {message.event_id[:6]} (delivery {inner.deliveries}, attempts {inner.attempts})"
@@ -86,8 +92,11 @@ class BrokerFace(Broker):
     async def hand_on(self) -> None:
         """What the dead process held goes to the others at once."""
         for delivery in self.in_hand.values():
-            if await delivery.extend():
-                delivery.broker.put_back(delivery.queue, delivery.entry, 0)  # type: ignore[attr-defined]
+            await self.leases.end(delivery, partial(self._put_back, delivery))
+
+    async def _put_back(self, delivery: MemoryDelivery) -> None:
+        if await delivery.extend():
+            delivery.broker.put_back(delivery.queue, delivery.entry, 0)
 
     async def close(self) -> None: ...
 
@@ -107,28 +116,29 @@ class BrokerFace(Broker):
 
 @dataclass(slots=True, kw_only=True)
 class DeliveryFace(Delivery):
-    inner: Delivery
+    inner: MemoryDelivery
     face: BrokerFace
 
     async def ack(self) -> None:
         if await self._reaches("ack"):
-            await self.inner.ack()
+            await self.face.leases.end(self.inner, self.inner.ack)
             self._let_go()
         await self.face.crash("after ack")
 
     async def retry(self, after_seconds: float) -> None:
         if await self._reaches(f"retry in {after_seconds:.1f} s"):
-            await self.inner.retry(after_seconds)
+            await self.face.leases.end(self.inner, partial(self.inner.retry, after_seconds))
             self._let_go()
 
     async def release(self) -> None:
         if await self._reaches("release"):
-            await self.inner.release()
+            await self.face.leases.end(self.inner, self.inner.release)
             self._let_go()
 
     async def extend(self) -> bool:
         self.face.refuse("extend")
         is_mine = await self.inner.extend()
+        self.face.leases.extended(self.inner, is_mine=is_mine)
         if not is_mine:
             self._note("extend: the lease is lost")
         return is_mine

@@ -21,6 +21,10 @@ from tests.simulation.scenario import Scenario
 STAGE = """SELECT expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion
 FROM stages WHERE job_id = ? AND stage = ?"""
 ASSETS = """SELECT state, late, count(*), sum(weight) FROM assets WHERE job_id = ? AND stage = ? GROUP BY state, late"""
+INBOX = "SELECT 1 FROM inbox WHERE queue = ? AND event_id = ?"
+ASSET = "SELECT 1 FROM assets WHERE job_id = ? AND stage = ? AND asset_id = ?"
+LETTER = "SELECT queue, event_id FROM dead_letters WHERE dead_letter_id = ?"
+LETTERS = "SELECT count(*) FROM dead_letters WHERE queue = ? AND event_id = ?"
 JOBS = "SELECT job_id, status, failed_stage, error_message, phase FROM jobs"
 PHASES = (None, "first", "second", "last")
 BARRIERS = {"second": ("a",), "last": ("b", "c")}
@@ -66,6 +70,10 @@ class Checker:
         self.statuses: dict[str, str] = {}
         self._phases: dict[str, str | None] = {}
         self.failures: dict[str, int] = {}
+        self._begun: set[tuple[str, str]] = set()
+        self._consumed: set[tuple[str, str]] = set()
+        self._replayed: set[tuple[str, str]] = set()
+        self._letters: dict[tuple[str, str], int] = {}
         self.commits = 0
         self._awaiting_news: list[asyncio.Future[None]] = []
 
@@ -88,11 +96,40 @@ class Checker:
         told = {
             (fired.job_id, fired.stage): fired for result in results if isinstance(result, list) for fired in result
         }
+        self._check_phases(works, results)
+        self._check_letters(works, results)
         self._check_jobs(works)
         for key in sorted({update.key for work in works for update in work.stages}):
             self._check_stage(key, told.get(key))
 
+    def check_recorded(self, works: Sequence[Work], results: Sequence[list[Completion] | Exception]) -> None:
+        """Whoever was told that his work is recorded finds it in the database."""
+        for work, result in zip(works, results, strict=True):
+            if not isinstance(result, list):
+                continue
+            for queue, event_id in filter(None, (work.inbox, *work.consumed)):
+                self._insist_on_row(INBOX, (queue, event_id), f"{queue} was told to have consumed {event_id[:6]}")
+            if work.inbox is not None or work.unless_consumed is not None:
+                continue  # of a copy nothing is left
+            for update in work.stages:
+                for asset_id in (*(outcome.asset_id for outcome in update.outcomes), *update.started):
+                    key = (*update.key, asset_id)
+                    self._insist_on_row(ASSET, key, f"{key} was told to be recorded")
+
+    def _insist_on_row(self, query: str, key: tuple[str, ...], otherwise: str) -> None:
+        self.insist(self._eye.execute(query, key).fetchone() is not None, f"{otherwise}, and is not")
+
     # Jobs
+
+    def _check_phases(self, works: Sequence[Work], results: Sequence[list[Completion] | Exception]) -> None:
+        """A phase is begun by one work only."""
+        for work, result in zip(works, results, strict=True):
+            if work.inbox is None and isinstance(result, list):
+                for move in work.moves:
+                    if move.phase is not None:
+                        is_first = (move.job_id, move.phase) not in self._begun
+                        self.insist(is_first, f"phase {move.phase} of {move.job_id} was begun twice")
+                        self._begun.add((move.job_id, move.phase))
 
     def _check_jobs(self, works: Sequence[Work]) -> None:
         if not any(work.new_job or work.moves or work.replay or work.stages for work in works):
@@ -106,9 +143,9 @@ class Checker:
             self.statuses[job_id] = status
             self._history.note("", f"job {job_id[:6]} is {status}" + (f": {error}" if status == "failed" else ""))
             if before is None:
-                self._insist(status == "pending", f"job {job_id} is born {status}")
+                self.insist(status == "pending", f"job {job_id} is born {status}")
                 continue
-            self._insist(status in MOVES[before], f"job {job_id} went from {before} to {status}")
+            self.insist(status in MOVES[before], f"job {job_id} went from {before} to {status}")
             if status == "failed":
                 self.failures[job_id] = self.failures.get(job_id, 0) + 1
                 if failed_stage is not None:
@@ -120,28 +157,45 @@ class Checker:
         """A phase begins once, when the stages it waits for have settled or had the time to."""
         before, self._phases[job_id] = self._phases.get(job_id), phase
         is_next = PHASES.index(phase) == PHASES.index(before) + 1
-        self._insist(is_next, f"job {job_id} went from phase {before} to {phase}")
+        self.insist(is_next, f"job {job_id} went from phase {before} to {phase}")
         for stage in BARRIERS.get(phase or "", ()):
             row = self._eye.execute(STAGE, (job_id, stage)).fetchone()
-            self._insist(row is not None and row[6] is not None, f"job {job_id} is in phase {phase} before {stage}")
+            self.insist(row is not None and row[6] is not None, f"job {job_id} is in phase {phase} before {stage}")
             has_settled = row[0] is not None and row[1] + row[2] >= row[0]
             waited_until = row[6] + round(self._scenario.settle_seconds * 1000)
-            self._insist(
+            self.insist(
                 has_settled or self._now_ms() >= waited_until, f"phase {phase} of {job_id} did not wait for {stage}"
             )
 
     def _check_coming_back(self, job_id: str, works: Sequence[Work]) -> None:
         is_replay = any(work.replay is not None for work in works)
         is_whole = any(update.job_id == job_id for work in works for update in work.stages)
-        self._insist(is_replay or is_whole, f"job {job_id} came back without a replay")
+        self.insist(is_replay or is_whole, f"job {job_id} came back without a replay")
 
     def _check_falling_short(self, job_id: str, stage: str) -> None:
         """A stage that needs all its assets fails its job only when it cannot get them any more."""
         row = self._eye.execute(STAGE, (job_id, stage)).fetchone()
-        self._insist(not self._scenario.policies[stage].allow_partial, f"{stage} may be partial, and failed its job")
+        self.insist(not self._scenario.policies[stage].allow_partial, f"{stage} may be partial, and failed its job")
         is_settled = row[0] is not None and row[1] + row[2] >= row[0]
         if not is_settled:
             self._insist_on_nothing_waiting((job_id, stage), row[5], "its job failed for want of assets")
+
+    # Messages
+
+    def _check_letters(self, works: Sequence[Work], results: Sequence[list[Completion] | Exception]) -> None:
+        """What was consumed is given up by nobody, unless somebody has asked for it again."""
+        for work, result in zip(works, results, strict=True):
+            if not isinstance(result, list):
+                continue
+            if work.replay is not None:
+                self._replayed.add(self._eye.execute(LETTER, (work.replay,)).fetchone())
+            for letter in work.dead_letters:
+                pair = (letter.queue, letter.event_id)
+                (count,) = self._eye.execute(LETTERS, pair).fetchone()
+                is_right = count == self._letters.get(pair, 0) or pair in self._replayed or pair not in self._consumed
+                self.insist(is_right, f"{letter.queue} gave up {letter.event_id[:6]}, which it had consumed")
+                self._letters[pair] = count
+            self._consumed.update(filter(None, (work.inbox, *work.consumed)))
 
     # Stages
 
@@ -149,7 +203,7 @@ class Checker:
         row = self._eye.execute(STAGE, key).fetchone()
         seen = self._stages.setdefault(key, Seen())
         if row is None:
-            self._insist(told is None, f"{key} completed and has no row")
+            self.insist(told is None, f"{key} completed and has no row")
             return
         expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion = row
         tally: dict[tuple[str, int], tuple[int, int]] = {
@@ -160,30 +214,30 @@ class Checker:
             return sum(tally.get((state, late), (0, 0))[0] for late in lateness)
 
         counted = (count("done", 0, 1), count("failed", 0, 1), count("done", 1) + count("failed", 1))
-        self._insist((done, failed, late) == counted, f"{key}: counters {(done, failed, late)}, assets {counted}")
+        self.insist((done, failed, late) == counted, f"{key}: counters {(done, failed, late)}, assets {counted}")
         weight = sum(tally.get(("done", late), (0, 0))[1] for late in (0, 1))
-        self._insist(done_weight == weight, f"{key}: weight {done_weight}, assets {weight}")
+        self.insist(done_weight == weight, f"{key}: weight {done_weight}, assets {weight}")
         if (expected, done, failed) != (seen.expected, seen.done, seen.failed):
             news_before, seen.news_at = seen.news_at or self._now_ms(), self._now_ms()
         else:
             news_before = seen.news_at = seen.news_at or self._now_ms()
         if seen.completion is not None:
-            self._insist(completion == seen.completion, f"{key}: its completion changed after it was told")
-            self._insist(told is None, f"{key} completed a second time")
+            self.insist(completion == seen.completion, f"{key}: its completion changed after it was told")
+            self.insist(told is None, f"{key} completed a second time")
         elif completion is not None:
-            self._insist(told is not None, f"{key} completed and nobody was told")
+            self.insist(told is not None, f"{key} completed and nobody was told")
             fired = json.loads(completion)
             self._check_completion(key, fired, completed_at, created_at, news_before)
             in_time = (count("done", 0), count("failed", 0), late)
             self._check_snapshot(key, fired, expected, *in_time)
         else:
-            self._insist(told is None, f"{key}: a completion was told, and not recorded")
+            self.insist(told is None, f"{key}: a completion was told, and not recorded")
             is_open = closed_at is None and self.statuses.get(key[0]) != "cancelled"
             if is_open:
                 why = _due(self._scenario.policies[key[1]], expected, done, failed)
-                self._insist(why is None, f"{key} is due by {why} and has not completed")
+                self.insist(why is None, f"{key} is due by {why} and has not completed")
         if self.statuses.get(key[0]) == "cancelled":
-            self._insist(completion is not None or closed_at is not None, f"{key} is open in a cancelled job")
+            self.insist(completion is not None or closed_at is not None, f"{key} is open in a cancelled job")
         seen.expected, seen.done, seen.failed, seen.completion = expected, done, failed, completion
 
     def _check_completion(
@@ -192,21 +246,21 @@ class Checker:
         job_id, stage = key
         policy = self._scenario.policies[stage]
         self._history.note("", f"stage {stage} of {job_id[:6]} COMPLETES: {fired}")
-        self._insist(completed_at == self._now_ms(), f"{key} completed at another time than now")
-        self._insist(self.statuses.get(job_id) != "cancelled", f"{key} completed in a cancelled job")
-        self._insist(fired["event_id"] == str(completion_event_id(job_id, stage)), f"{key}: another event id")
+        self.insist(completed_at == self._now_ms(), f"{key} completed at another time than now")
+        self.insist(self.statuses.get(job_id) != "cancelled", f"{key} completed in a cancelled job")
+        self.insist(fired["event_id"] == str(completion_event_id(job_id, stage)), f"{key}: another event id")
         rows = self._eye.execute(
             "SELECT body FROM outbox WHERE job_id = ? AND topic = ? AND queue IS NULL", (job_id, fired["topic"])
         ).fetchall()
-        self._insist(len(rows) == 1, f"{key} has {len(rows)} completions in the outbox")
+        self.insist(len(rows) == 1, f"{key} has {len(rows)} completions in the outbox")
         payload = {name: value for name, value in fired.items() if name != "topic"}
-        self._insist(json.loads(rows[0][0]) == payload, f"{key}: the event is not what was recorded")
+        self.insist(json.loads(rows[0][0]) == payload, f"{key}: the event is not what was recorded")
         if fired["reason"] == "watermark":
-            self._insist(policy.allow_partial, f"{key} needs all its assets, and completed by its watermark")
+            self.insist(policy.allow_partial, f"{key} needs all its assets, and completed by its watermark")
             ttl = policy.watermark_ttl_seconds
-            self._insist(ttl is not None, f"{key} has no watermark, and completed by it")
+            self.insist(ttl is not None, f"{key} has no watermark, and completed by it")
             early = (completed_at - news_before) - round((ttl or 0) * 1000)
-            self._insist(early >= 0, f"{key} completed {-early} ms before its watermark")
+            self.insist(early >= 0, f"{key} completed {-early} ms before its watermark")
             self._insist_on_nothing_waiting(key, created_at, "it completed by its watermark")
 
     def _check_snapshot(
@@ -214,19 +268,19 @@ class Checker:
     ) -> None:
         """done, failed: of the assets recorded in time. One of those that are late may have failed in time before."""
         told = (fired["processed_assets"], fired["failed_assets"])
-        self._insist(
+        self.insist(
             told[0] == done and failed <= told[1] <= failed + late, f"{key}: told {told}, in time {done}, {failed}"
         )
         known = expected is not None
         total = expected if expected is not None else done + told[1]
-        self._insist(fired["total_assets"] == total, f"{key}: total {fired['total_assets']}, not {total}")
-        self._insist(
+        self.insist(fired["total_assets"] == total, f"{key}: total {fired['total_assets']}, not {total}")
+        self.insist(
             fired["has_partial_completion"] == (not known or done < total), f"{key}: wrongly told partial or whole"
         )
         policy = self._scenario.policies[key[1]]
         due = _due(policy, expected, done, told[1])
         if fired["reason"] != "watermark":
-            self._insist(fired["reason"] == due, f"{key} completed by {fired['reason']}, and is due by {due}")
+            self.insist(fired["reason"] == due, f"{key} completed by {fired['reason']}, and is due by {due}")
 
     def _insist_on_nothing_waiting(self, key: Key, created_at: int, what: str) -> None:
         """No asset that was sent and has no outcome yet, unless the longest time of waiting is over."""
@@ -245,12 +299,13 @@ class Checker:
         ):
             waiting = sorted(set(json.loads(body)["names"]) - settled)
             where = "in the outbox" if published_at is None else f"published {publications} times"
-            self._insist(not waiting, f"{key}: {what} while {waiting} wait in message {event_id[:6]}, {where}")
+            self.insist(not waiting, f"{key}: {what} while {waiting} wait in message {event_id[:6]}, {where}")
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)
 
-    def _insist(self, holds: bool, otherwise: str) -> None:
+    def insist(self, holds: bool, otherwise: str) -> None:
+        """Ends the run when it does not hold."""
         if not holds:
             violation = Violation(otherwise)
             self._fail(violation)

@@ -12,6 +12,7 @@ from typing import Any
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger import Completion, Work
 from tests.simulation.checker import Checker
+from tests.simulation.marks import marked
 from tests.simulation.process import Killed, Process
 from tests.simulation.store import Store
 from tests.simulation.virtual_loop import VirtualLoop, VirtualThread
@@ -21,13 +22,19 @@ WRITES = frozenset({"mark_published", "mark_finished", "mark_swept"})
 
 
 class LedgerFace:
-    """Stands where the runtime expects a `Ledger`; everything that is not refused reaches the real one."""
+    """Stands where the runtime expects a `Ledger`; everything that is not refused reaches the real one.
 
-    def __init__(self, store: Store, process: Process, *, sky: Sky, checker: Checker) -> None:
+    overtake: lets another conductor advance a job.
+    """
+
+    def __init__(
+        self, store: Store, process: Process, *, sky: Sky, checker: Checker, overtake: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._process = process
         self._sky = sky
         self._checker = checker
+        self._overtake = overtake
 
     def __getattr__(self, name: str) -> Any:
         target = getattr(self._store.ledger, name)
@@ -56,6 +63,10 @@ class LedgerFace:
         return write
 
     def commit(self, work: Work) -> list[Completion]:
+        """What the conductor calls, after it has looked: somebody else may have been faster."""
+        if self._sky.strikes(self._sky.weather.overtaken):
+            for move in work.moves:
+                self._overtake(move.job_id)
         (result,) = self.commit_all([work])
         if isinstance(result, Exception):
             raise result
@@ -73,10 +84,14 @@ class LedgerFace:
             self._after("commit")
         except StoreUnavailable as error:
             return [error] * len(works)
+        self._process.marked.update(marked(works, results))
         return results
 
     def _commit(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
+        self._store.has_failed = False
         results = self._store.ledger.commit_all(works)
+        if self._store.has_failed:
+            self._checker.check_recorded(works, results)
         self._checker.after_commit(self._process.name, works, results)
         return results
 

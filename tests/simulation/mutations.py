@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from reelwork.broker.memory import MemoryBroker, MemoryDelivery
 from reelwork.ledger import commit, stage
 from reelwork.ledger.base import Ledger
 from reelwork.ledger.sql import SqlLedger
@@ -174,6 +175,22 @@ MUTATIONS: dict[str, Mutation] = {
             Edit(stage, "_evaluate", "now_ms=now_ms", "now_ms=now_ms + 10_000"),
             Edit(SqlLedger, "due_stages", "self.now_ms(),", "self.now_ms() + 10_000,"),
         ),
+    ),
+    "no-lease-check": Mutation(
+        "a worker whose lease has ended acknowledges, retries and extends as if it stood (memory broker)",
+        (
+            Edit(MemoryDelivery, "_is_mine", "self.entry.lease == self.lease", "True"),
+            Edit(
+                MemoryBroker,
+                "end",
+                "self._queues[queue].remove(entry)",
+                "entry in self._queues[queue] and self._queues[queue].remove(entry)",
+            ),
+        ),
+    ),
+    "copy-gives-up": Mutation(
+        "a copy that fails dead-letters what another copy has done",
+        (Edit(commit, "_apply", "work.unless_consumed in group.consumed", "False"),),
     ),
     "crash-mark-never": Mutation(
         "no mark is set before an asset under suspicion is touched",

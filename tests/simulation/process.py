@@ -12,6 +12,7 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reelwork.broker.memory import MemoryDelivery
     from tests.simulation.history import History
 
 CLOSINGS_MAX = 20
@@ -25,7 +26,8 @@ class Killed(BaseException):
 
 class Process:
     """next_strike: gives the number of steps until the next misfortune, and what it is: seconds of a stall, or None for
-    a kill.
+    a kill. in_hand: what it has of the broker. marked: the assets, as (job id, thing), that it knows to be marked as
+    started, since it last touched one.
     """
 
     def __init__(self, name: str, *, history: History, next_strike: Callable[[], tuple[int, float | None]]) -> None:
@@ -40,6 +42,8 @@ class Process:
         self.receiving: list[asyncio.Task[Any]] = []
         self.interrupted: set[asyncio.Task[Any]] = set()
         self.bodies: list[Mortal] = []
+        self.in_hand: dict[int, MemoryDelivery] = {}
+        self.marked: set[tuple[str, str]] = set()
         self._stop: Callable[[], object] = lambda: None
         self._next_strike = next_strike
         self.renew_fortune()

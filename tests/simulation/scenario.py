@@ -15,7 +15,7 @@ SIZES = (0, 1, 1, 2, 3, 4)
 SIZES_OF_A_LARGE_RUN = (1, 3, 6, 9)
 SHARE_OF_LARGE_RUNS = 0.1  # small ones are many for the same time, and most of what breaks breaks in them
 CHAOS_SECONDS = 30.0
-MENDABLE = ("flaky", "flaky", "broken", "failing", "killer", "killer", "hanging")
+MENDABLE = ("flaky", "flaky", "broken", "failing", "killer", "killer", "hanging", "sleepy")
 KINDS = (*MENDABLE, "cursed")
 
 
@@ -25,7 +25,8 @@ class Fate:
 
     kind: fine, flaky (fails `times` times), broken (a permanent error until it is mended), failing (an error until it
     is mended), cursed (a permanent error for ever), killer (kills its worker `times` times, 0 = until it is mended),
-    hanging (runs over its timeout `times` times). seconds: how long a call takes.
+    hanging (runs over its timeout `times` times), sleepy (a permanent error, `times` times, after a long sleep in which
+    others may do it). seconds: how long a call takes.
     """
 
     kind: str
@@ -146,7 +147,7 @@ def _fate(pace: float, trouble: float, dice: Random, *, kinds: tuple[str, ...] =
     if dice.random() >= trouble:
         return Fate("fine", 0, seconds)
     kind = dice.choice(kinds)
-    times = dice.choice([0, 1, 2, 4]) if kind == "killer" else dice.randint(1, 5)
+    times = dice.choice([0, 1, 2, 4]) if kind == "killer" else 1 if kind == "sleepy" else dice.randint(1, 5)
     return Fate(kind, times, seconds)
 
 

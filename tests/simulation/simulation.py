@@ -32,7 +32,9 @@ from tests.simulation import pipeline
 from tests.simulation.broker_face import BrokerFace
 from tests.simulation.checker import Checker
 from tests.simulation.history import History, Violation
+from tests.simulation.leases import Leases
 from tests.simulation.ledger_face import LedgerFace, LedgerThread
+from tests.simulation.marks import check_marks
 from tests.simulation.process import CURRENT, Process
 from tests.simulation.scenario import CHAOS_SECONDS, STAGES, Fate, JobShape, Scenario, StageShape
 from tests.simulation.store import Store
@@ -111,6 +113,7 @@ class Simulation:
             seed=seed,
             lease_seconds=self.scenario.lease_seconds,
         )
+        self.leases = Leases(self.broker, clock=self.clock, insist=self.checker.insist)
         self.catalogue = pipeline.catalogue(self.scenario, self)
         self.stages = BaseJobProgressManager(policy=CompletionPolicy(100, None), stages=self.catalogue.stage_rules)
         self.jobs = Jobs(_OperatorLedger(self), self.catalogue, stages=self.stages)  # type: ignore[arg-type]
@@ -346,10 +349,18 @@ class Simulation:
         )
 
     def _parts(self, process: Process, world: World) -> tuple[Any, BrokerFace, Conductor, Recorder]:
-        ledger: Any = LedgerFace(self.store, process, sky=self.sky, checker=self.checker)
+        ledger: Any = LedgerFace(
+            self.store, process, sky=self.sky, checker=self.checker, overtake=partial(self._overtake, world)
+        )
         conductor = Conductor(ledger, self.catalogue, world=world, settle_seconds=self.scenario.settle_seconds)
         recorder = Recorder(ledger, world=world, after_completion=conductor.advance)
-        return ledger, BrokerFace(self.broker, process, sky=self.sky), conductor, recorder
+        return ledger, BrokerFace(self.broker, process, sky=self.sky, leases=self.leases), conductor, recorder
+
+    def _overtake(self, world: World, job_id: str) -> None:
+        """The conductor of another machine looks at the job in the middle of another's step."""
+        ledger: Any = _OperatorLedger(self)
+        settle_seconds = self.scenario.settle_seconds
+        Conductor(ledger, self.catalogue, world=world, settle_seconds=settle_seconds).advance(job_id)
 
     def _start_worker(self, process: Process) -> BrokerFace:
         world = self._world(process)
@@ -416,6 +427,8 @@ class Simulation:
                 await process.die(f"by {thing}")
             if fate.kind == "hanging":
                 await asyncio.sleep(10 * self.scenario.handler_timeout_seconds)
+            if fate.kind == "sleepy":
+                await asyncio.sleep(self.dice.uniform(0, self.scenario.handler_timeout_seconds / 2))
             self._raise(fate)
 
     def play_in_thread(self, job_id: str, thing: str) -> None:
@@ -429,6 +442,8 @@ class Simulation:
             self._raise(fate)
 
     def _next_fate(self, process: Process, job_id: str, thing: str) -> tuple[Fate, int]:
+        if thing.startswith(tuple(f"{stage}/" for stage in STAGES)):
+            check_marks(process, job_id, thing, cancelled=self.cancelled, insist=self.checker.insist)
         fate = self.shapes[job_id].fates[thing]
         time = self.played[job_id, thing] = self.played.get((job_id, thing), 0) + 1
         self.history.note(process.name, f"works on {job_id[:6]} {thing}, {fate.kind}, time {time}")
@@ -446,7 +461,7 @@ class Simulation:
                 return not self.sky.is_clear and (fate.times == 0 or time <= fate.times)
 
     def _raise(self, fate: Fate) -> None:
-        if fate.kind in ("broken", "cursed"):
+        if fate.kind in ("broken", "cursed", "sleepy"):
             raise PermanentError(fate.kind)
         raise OSError(fate.kind)
 

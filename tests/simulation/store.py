@@ -23,7 +23,9 @@ def new_database() -> bytes:
 
 
 class Store:
-    """database: the bytes of an empty one. commit_fails: asked before every COMMIT, whether the database refuses it."""
+    """database: the bytes of an empty one. commit_fails: asked before every COMMIT, whether the database refuses it. has_failed: it
+    has, since that was last looked at.
+    """
 
     def __init__(self, database: bytes) -> None:
         base = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
@@ -33,6 +35,7 @@ class Store:
         self.ledger: SqlLedger = open_ledger(f"sqlite:///{path}", clock=lambda: 0.0)
         self.commit_fails: Callable[[], bool] = lambda: False
         self.is_reliable = False
+        self.has_failed = False
         self._make_commits_fail(self.ledger.database)
         self.eye = sqlite3.connect(path, isolation_level=None)
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('alembic_version')"
@@ -46,6 +49,7 @@ class Store:
             with write(is_durable=is_durable) as connection:
                 yield connection
                 if not self.is_reliable and self.commit_fails():
+                    self.has_failed = True
                     raise sqlite3.OperationalError("disk I/O error")
 
         database.write = failing_write  # type: ignore[method-assign]

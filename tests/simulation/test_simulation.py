@@ -16,16 +16,7 @@ from tests.simulation.store import new_database
 
 REPOSITORY = Path(__file__).parents[2]
 SEEDS = 2_000
-SEEDS_OF_A_MUTATION = 60
-RARELY_CAUGHT = (
-    "equal-for-at-least",
-    "watermark-forgets-outbox",
-    "no-compare-and-set",
-    "crash-mark-never",
-    "republish-living-only",
-    "error-swallowed",
-    "suspects-together",
-)  # by hundreds of seeds: `make mutations` shows it
+SEEDS_OF_A_MUTATION = 400  # most are caught by the first ten
 REPLAYED = (3, 24, 58)
 
 
@@ -48,16 +39,10 @@ def test_a_seed_is_a_whole_run() -> None:
     assert told[0] == told[1] == "".join(f"{seed} {digest(seed)}\n" for seed in REPLAYED)
 
 
-@pytest.mark.parametrize("name", [name for name in MUTATIONS if name not in RARELY_CAUGHT])
+@pytest.mark.parametrize("name", MUTATIONS)
 def test_a_broken_rule_is_caught(name: str) -> None:
     tally = run_seeds(0, SEEDS_OF_A_MUTATION, new_database(), name, 1)
     assert tally.broken, f"{MUTATIONS[name].what}, and nobody noticed"
-
-
-@pytest.mark.parametrize("name", RARELY_CAUGHT)
-def test_a_rarely_caught_mutation_still_fits_the_source(name: str) -> None:
-    with MUTATIONS[name].apply():
-        assert MUTATIONS[name].edits
 
 
 def test_seeds_differ() -> None:

@@ -34,6 +34,7 @@ class Weather:
     stalls: float = 0.0
     stall_seconds_max: float = 0.0
     leases_handed_on: float = 1.0
+    overtaken: float = 0.0
 
     @property
     def is_steady(self) -> bool:
@@ -82,6 +83,7 @@ class Weather:
             stalls=dice.choice([0.0, 0.5, 1.0]),
             stall_seconds_max=dice.choice([1.0, 15.0, 60.0]),
             leases_handed_on=dice.choice([0.0, 0.5, 1.0]),
+            overtaken=some(0.5),
         )
 
 
