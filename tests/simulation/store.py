@@ -23,8 +23,8 @@ def new_database() -> bytes:
 
 
 class Store:
-    """database: the bytes of an empty one. commit_fails: asked before every COMMIT, whether the database refuses it. has_failed: it
-    has, since that was last looked at.
+    """database: the bytes of an empty one. commit_fails: asked before every COMMIT, whether the database refuses it.
+    has_failed: it did, since that was last looked at.
     """
 
     def __init__(self, database: bytes) -> None:
