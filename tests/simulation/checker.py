@@ -25,6 +25,7 @@ INBOX = "SELECT 1 FROM inbox WHERE queue = ? AND event_id = ?"
 ASSET = "SELECT 1 FROM assets WHERE job_id = ? AND stage = ? AND asset_id = ?"
 LETTER = "SELECT queue, event_id FROM dead_letters WHERE dead_letter_id = ?"
 LETTERS = "SELECT count(*) FROM dead_letters WHERE queue = ? AND event_id = ?"
+FAILURES = "SELECT count(*) FROM outbox WHERE job_id = ? AND topic = 'job.failed' AND queue IS NULL"
 JOBS = "SELECT job_id, status, failed_stage, error_message, phase FROM jobs"
 PHASES = (None, "first", "second", "last")
 BARRIERS = {"second": ("a",), "last": ("b", "c")}
@@ -99,6 +100,8 @@ class Checker:
         self._check_phases(works, results)
         self._check_letters(works, results)
         self._check_jobs(works)
+        for job_id, stage in told:
+            self._notice_brief_failure(job_id, stage)
         for key in sorted({update.key for work in works for update in work.stages}):
             self._check_stage(key, told.get(key))
 
@@ -166,6 +169,15 @@ class Checker:
             self.insist(
                 has_settled or self._now_ms() >= waited_until, f"phase {phase} of {job_id} did not wait for {stage}"
             )
+
+    def _notice_brief_failure(self, job_id: str, stage: str) -> None:
+        """One work of a group may fail a job for want of an asset, and the next one bring it back with that asset."""
+        if self._scenario.policies[stage].allow_partial:
+            return
+        (told,) = self._eye.execute(FAILURES, (job_id,)).fetchone()
+        noticed = self.failures.get(job_id, 0)
+        self.insist(told - noticed in (0, 1), f"job {job_id} was told to have failed {told} times, and did {noticed}")
+        self.failures[job_id] = told
 
     def _check_coming_back(self, job_id: str, works: Sequence[Work]) -> None:
         is_replay = any(work.replay is not None for work in works)

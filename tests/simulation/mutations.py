@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reelwork.broker.memory import MemoryBroker, MemoryDelivery
+from reelwork.broker.sql import SqlBroker, SqlCourier
 from reelwork.ledger import commit, stage
 from reelwork.ledger.base import Ledger
 from reelwork.ledger.sql import SqlLedger
@@ -50,10 +51,15 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """what: the rule that is broken, in words."""
+    """what: the rule that is broken, in words. harmless: why nothing comes of it, and which mutation takes the second
+    line of defence away too. suite: it is not in what the simulation runs; these tests of the brokers' conformance are
+    to catch it.
+    """
 
     what: str
     edits: tuple[Edit, ...]
+    harmless: str = ""
+    suite: str | None = None
 
     @contextmanager
     def apply(self) -> Iterator[None]:
@@ -69,6 +75,8 @@ class Mutation:
 
 UNGUARDED = 'self._statement("complete_stage").split("WHERE")[0] + "WHERE job_id = ? AND stage = ?"'
 
+LEASELESS = """.replace("AND lease = ?", "AND ? > ''").replace("AND messages.lease = held.lease", "")"""
+
 MUTATIONS: dict[str, Mutation] = {
     "no-guard": Mutation(
         "a stage that has completed may complete again (no guard in memory, none in the UPDATE)",
@@ -76,6 +84,15 @@ MUTATIONS: dict[str, Mutation] = {
             Edit(stage.Stage, "is_open", "self.completed_at is None and ", ""),
             Edit(SqlTransaction, "complete_stages", 'self._statement("complete_stage")', UNGUARDED),
         ),
+    ),
+    "no-guard-in-memory": Mutation(
+        "a stage that has completed may complete again, but for the guard in the UPDATE",
+        (Edit(stage.Stage, "is_open", "self.completed_at is None and ", ""),),
+    ),
+    "no-guard-in-update": Mutation(
+        "the UPDATE that completes a stage has no guard",
+        (Edit(SqlTransaction, "complete_stages", 'self._statement("complete_stage")', UNGUARDED),),
+        harmless="the stage was read under the lock that the UPDATE still holds; see `no-guard`",
     ),
     "equal-for-at-least": Mutation(
         "`==` for `>=` in the rules",
@@ -95,6 +112,11 @@ MUTATIONS: dict[str, Mutation] = {
             Edit(Handling, "_look_up", "delivery.queue in consumers.get(message.event_id, ())", "False"),
             Edit(commit, "_apply", "work.inbox in group.consumed or work.unless", "work.unless"),
         ),
+    ),
+    "no-look-into-inbox": Mutation(
+        "nobody looks whether a message was consumed before it is worked on",
+        (Edit(Handling, "_look_up", "delivery.queue in consumers.get(message.event_id, ())", "False"),),
+        harmless="it costs work; the commit looks again under its locks; see `no-inbox` and `copy-gives-up`",
     ),
     "mark-before-work": Mutation(
         "a message counts as consumed before it is worked on",
@@ -187,6 +209,19 @@ MUTATIONS: dict[str, Mutation] = {
                 "entry in self._queues[queue] and self._queues[queue].remove(entry)",
             ),
         ),
+    ),
+    "no-lease-check-sql": Mutation(
+        "the same, in the statements of the `sql` broker on SQLite and PostgreSQL",
+        (
+            Edit(SqlBroker, "_settle", "self._statement(name)", f"self._statement(name){LEASELESS}"),
+            Edit(
+                SqlCourier,
+                "acknowledge",
+                'statement(connection.dialect, "acknowledge")',
+                f'statement(connection.dialect, "acknowledge"){LEASELESS}',
+            ),
+        ),
+        suite="TestLeases and sql",
     ),
     "copy-gives-up": Mutation(
         "a copy that fails dead-letters what another copy has done",

@@ -6,6 +6,8 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,12 @@ import pytest
 from tests.simulation.campaign import campaign, replay, run_seeds
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.store import new_database
+from tests.simulation.suite import failing_tests
 
 REPOSITORY = Path(__file__).parents[2]
 SEEDS = 2_000
 SEEDS_OF_A_MUTATION = 400  # most are caught by the first ten
+SEEDS_OF_A_HARMLESS_MUTATION = 60
 REPLAYED = (3, 24, 58)
 
 
@@ -39,10 +43,25 @@ def test_a_seed_is_a_whole_run() -> None:
     assert told[0] == told[1] == "".join(f"{seed} {digest(seed)}\n" for seed in REPLAYED)
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
+@pytest.mark.parametrize("name", [name for name, each in MUTATIONS.items() if not (each.harmless or each.suite)])
 def test_a_broken_rule_is_caught(name: str) -> None:
     tally = run_seeds(0, SEEDS_OF_A_MUTATION, new_database(), name, 1)
     assert tally.broken, f"{MUTATIONS[name].what}, and nobody noticed"
+
+
+@pytest.mark.parametrize("name", [name for name, each in MUTATIONS.items() if each.harmless])
+def test_a_second_line_of_defence_holds(name: str) -> None:
+    assert run_seeds(0, SEEDS_OF_A_HARMLESS_MUTATION, new_database(), name, 1).broken == {}
+
+
+@pytest.mark.parametrize("name", [name for name, each in MUTATIONS.items() if each.suite])
+def test_the_conformance_suite_catches_what_the_simulation_does_not_run(name: str) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        failed = pool.submit(failing_tests, name, keyword=MUTATIONS[name].suite or "").result()
+    assert {store for store in ("sqlite", "postgresql") if any(store in test for test in failed)} == {
+        "sqlite",
+        "postgresql",
+    }
 
 
 def test_seeds_differ() -> None:

@@ -67,8 +67,16 @@ class _Ending:
             self._insist(all(self._effects[thing] == 1 for thing in LIFE), f"not all took effect: {self._effects}")
 
     def _may_do_without(self, thing: str) -> bool:
-        """Where two totals were announced, the lower one may have been reached first, or have been the last word."""
-        return thing not in LIFE and self._shape.stages[thing[0]].announcement in ("grown", "shrunk")
+        """Of two totals the lower one counts when it comes first and is reached before the other comes, which is a
+        conflict then. A total that shrinks is one from the beginning.
+        """
+        if thing in LIFE or self._shape.stages[thing[0]].announcement not in ("grown", "shrunk"):
+            return False
+        (completion,) = self._ask(
+            "SELECT completion FROM stages WHERE job_id = ? AND stage = ?", (self._job_id, thing[0])
+        ).fetchone()
+        fired = json.loads(completion)
+        return fired["total_assets"] == fired["processed_assets"] == self._shape.stages[thing[0]].total - 1
 
     def _check_tidings(self) -> None:
         """Each end of the job was told once."""
