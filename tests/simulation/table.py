@@ -24,7 +24,7 @@ from tests.simulation.weather import Weather
 
 CATCHES = 5
 SHOWN_CHARACTERS_MAX = 110
-HEAD = """| mutation | rule that is broken | caught by | faults in all of its first catches | seeds |
+HEAD = """| mutation | rule that is broken | caught by | faults common to its first five catches | seeds |
 |---|---|---|---|---|"""
 WORDS = {
     "lose": "messages lost",
