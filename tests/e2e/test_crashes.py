@@ -23,7 +23,7 @@ from reelwork.pipelines.analyze import VideoFilePipelineService
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.clips import write_clip
 from tests.e2e.commands import Running, running
-from tests.unit.runtime.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
+from tests.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
 
 FRAMES, RANGE_FRAMES, RANGES = 1500, 150, 10
 KILLS = 3
@@ -32,7 +32,7 @@ ANALYZER = f"""
 import os
 from pydantic import BaseModel
 from reelwork.pipelines.analyze.analyzers import FrameAnalyzer
-from tests.unit.runtime.switchboard import ADDRESS, ring
+from tests.switchboard import ADDRESS, ring
 
 class Number(BaseModel):
     number: int

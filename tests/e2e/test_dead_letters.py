@@ -18,7 +18,7 @@ from reelwork.ledger.sql import SqlLedger
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.clips import write_clip
 from tests.e2e.commands import Ended, reelwork, running
-from tests.unit.runtime.switchboard import REPOSITORY
+from tests.switchboard import REPOSITORY
 
 FRAMES, TORN_FRAME = 300, 200
 REPLAY_SECONDS_MAX = 60.0

@@ -14,8 +14,8 @@ import pytest
 
 from reelwork.ledger import AssetState, JobStatus, Work
 from tests.conformance.ledger.stores import Store
+from tests.house import run
 from tests.scenarios.vision import EMBEDDING_BATCH, EMBEDDING_FRAMES, EMBEDDINGS, Vision, vision
-from tests.unit.runtime.house import run
 
 BATCH, FRAMES = "videos.keyframes.ready.batch", "videos.keyframes.ready"
 QUEUES = (EMBEDDING_BATCH, EMBEDDING_FRAMES)

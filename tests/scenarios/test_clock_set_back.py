@@ -9,9 +9,9 @@ import pytest
 
 from reelwork.ledger import JobStatus
 from tests.conformance.ledger.stores import Store
+from tests.house import run
 from tests.scenarios.test_direct_calls import frames
 from tests.scenarios.vision import EMBEDDING_FRAMES, TTL_SECONDS, Seen, Vision, vision
-from tests.unit.runtime.house import run
 
 DAY_MS, MINUTE_MS = 86_400_000, 60_000
 SETTLE_SECONDS = 30

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reelwork.ledger import JobStatus
 from tests.conformance.ledger.stores import Store
+from tests.house import PLANS, run
 from tests.scenarios.test_direct_calls import frames
 from tests.scenarios.vision import (
     EMBEDDING_BATCH,
@@ -24,7 +25,6 @@ from tests.scenarios.vision import (
     Vision,
     vision,
 )
-from tests.unit.runtime.house import PLANS, run
 
 RACES = 20
 

@@ -19,7 +19,7 @@ from reelwork.events import Announcement, Asset, AssetEvent, Count, Event, Stage
 from reelwork.ledger import AssetState, CompletionPolicy, Job, StageStatus, Work
 from reelwork.runtime import Context, Phase, Service
 from tests.conformance.ledger.stores import Store
-from tests.unit.runtime.house import House, open_house, plain_service
+from tests.house import House, open_house, plain_service
 
 EMBEDDINGS, KEYPOINTS = "video.embeddings", "video.keypoints"
 EMBEDDING_FRAMES, KEYPOINT_FRAMES = "q.vision_embedding.keyframes", "q.vision_keypoint.keyframes"

@@ -1,7 +1,7 @@
 """The ledger: which assets of which stage are done, and the one moment at which a stage is complete."""
 
 from reelwork.ledger.base import Ledger
-from reelwork.ledger.commit import JobExists
+from reelwork.ledger.job import JobExists
 from reelwork.ledger.open import open_ledger
 from reelwork.ledger.progress import BaseJobProgressManager, JobProgressManager, StageRule
 from reelwork.ledger.records import (

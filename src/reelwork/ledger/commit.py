@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reelwork.errors import InvalidWork, JobNotFound, JobTransitionRefused, ReelworkError
+from reelwork.errors import InvalidWork, JobTransitionRefused, ReelworkError
 from reelwork.events import JobFailed, stable_event_id
+from reelwork.ledger.job import JobExists, JobState, refusal_of
 from reelwork.ledger.records import (
-    ALLOWED_TRANSITIONS,
     AnnouncementConflict,
     Completion,
     DeadLetter,
@@ -28,28 +28,6 @@ from reelwork.message import Message
 MISSING_ASSETS_NAMED_MAX = 20
 
 StageKey = tuple[str, str]
-
-
-class JobExists(ReelworkError):
-    """A job with this idempotency key is there already; `job_id` is its id."""
-
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {job_id} was created with this idempotency key")
-        self.job_id = job_id
-
-
-@dataclass(slots=True)
-class JobState:
-    """The part of a job row that moves touch. failed_stage: the stage that fell short and so failed the job.
-
-    output_path, error_message: None = leave as it is.
-    """
-
-    status: JobStatus
-    phase: str | None
-    failed_stage: str | None = None
-    output_path: str | None = None
-    error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,24 +197,13 @@ def _accepted_moves(group: _Group, moves: Iterable[JobMove]) -> list[JobMove]:
     moved: dict[str, JobState] = {}
     for move in moves:
         job = moved.get(move.job_id, group.jobs.get(move.job_id))
-        refusal = _refusal(job, move)
+        refusal = refusal_of(job, move)
         if refusal is None and job is not None:
             accepted.append(move)
             moved[move.job_id] = JobState(move.to or job.status, move.phase or job.phase)
         elif refusal is not None and not move.lenient:
             raise refusal
     return accepted
-
-
-def _refusal(job: JobState | None, move: JobMove) -> ReelworkError | None:
-    if job is None:
-        return JobNotFound(f"no job has the id {move.job_id}")
-    wanted = move.to or move.phase
-    if job.status not in move.allowed or (move.phase_was is not None and job.phase != move.phase_was):
-        return JobTransitionRefused(f"job {move.job_id} is {job.status} and cannot become {wanted}")
-    if move.to is not None and move.to is not job.status and move.to not in ALLOWED_TRANSITIONS[job.status]:
-        return JobTransitionRefused(f"job {move.job_id} is {job.status}; no job goes from there to {move.to}")
-    return None
 
 
 def _move(group: _Group, move: JobMove) -> None:
@@ -246,13 +213,7 @@ def _move(group: _Group, move: JobMove) -> None:
         for stage in group.stages.values():
             if stage.job_id == move.job_id and stage.is_open:
                 stage.closed_at = group.now_ms
-    if job.status is JobStatus.FAILED and move.to is JobStatus.RUNNING:
-        job.error_message = ""
-        job.failed_stage = None
-    job.status = move.to or job.status
-    job.phase = move.phase or job.phase
-    job.output_path = move.output_path or job.output_path
-    job.error_message = error_text(move.error_message) if move.error_message else job.error_message
+    job.apply(move)
     group.dirty_jobs.add(move.job_id)
 
 

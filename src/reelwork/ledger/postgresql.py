@@ -11,7 +11,8 @@ from hashlib import blake2b
 from typing import Any
 
 from reelwork.database.base import Cursor
-from reelwork.ledger.commit import JobState, Loaded, Needs, StageKey
+from reelwork.ledger.commit import Loaded, Needs, StageKey
+from reelwork.ledger.job import JobState
 from reelwork.ledger.records import AssetState, JobStatus, Known
 from reelwork.ledger.transaction import SqlTransaction, letter_of, stage_of
 from reelwork.ledger.work import Inbox

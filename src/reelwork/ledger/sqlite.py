@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from reelwork.ledger.base import Courier
-from reelwork.ledger.commit import JobState, Loaded, Needs, StageKey
+from reelwork.ledger.commit import Loaded, Needs, StageKey
+from reelwork.ledger.job import JobState
 from reelwork.ledger.records import AssetState, DeadLetter, JobStatus, Known
 from reelwork.ledger.stage import Stage
 from reelwork.ledger.transaction import SqlTransaction, letter_of, stage_of

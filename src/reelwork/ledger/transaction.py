@@ -11,7 +11,8 @@ from typing import Any, Final
 from reelwork.database import Connection, Statements
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger.base import Courier
-from reelwork.ledger.commit import JobState, Loaded, Needs, StageKey
+from reelwork.ledger.commit import Loaded, Needs, StageKey
+from reelwork.ledger.job import JobState
 from reelwork.ledger.records import AnnouncementConflict, Completion, DeadLetter
 from reelwork.ledger.stage import AssetRow, Stage
 from reelwork.ledger.work import Inbox, NewDeadLetter, NewJob, encode_result, error_text

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from reelwork.errors import JobTransitionRefused, ReelworkError
 from reelwork.events import VideoSubmitted
 from reelwork.ledger import Completion, Inbox, JobStatus, Ledger, StageUpdate, Work
-from reelwork.ledger.commit import JobExists
+from reelwork.ledger.job import JobExists
 from reelwork.ledger.sql import SqlLedger
 from tests.conformance.ledger.stores import (
     Store,

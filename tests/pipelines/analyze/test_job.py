@@ -35,7 +35,7 @@ from reelwork.runtime.world import World
 from reelwork.settings import Config
 from tests.clips import SOUND_CLIPS, damage, write_clip
 from tests.clock import ManualClock
-from tests.unit.runtime.house import with_database
+from tests.house import with_database
 
 Results = list[dict[str, Any]]
 PLANS, RANGES, ENDS = "q.analyze.jobs", "q.analyzer.ranges", "q.merger.ranges.completed"

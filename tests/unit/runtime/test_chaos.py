@@ -15,7 +15,7 @@ from reelwork.broker import Delivery, Faults
 from reelwork.errors import PermanentError
 from reelwork.ledger import AssetState, CompletionPolicy, JobStatus
 from reelwork.runtime import Context, Phase
-from tests.unit.runtime.house import (
+from tests.house import (
     ENDS,
     ITEMS,
     PLANS,

@@ -10,7 +10,7 @@ import pytest
 from reelwork.ledger import AssetOutcome, AssetState, CompletionPolicy, Job, JobMove, JobStatus, NewJob, Work
 from reelwork.runtime import Phase
 from reelwork.runtime.conductor import Conductor
-from tests.unit.runtime.house import STAGE, House, Next, open_house, run, stage_service
+from tests.house import STAGE, House, Next, open_house, run, stage_service
 
 SETTLE_SECONDS = 30.0
 HALF = CompletionPolicy(50, 900)

@@ -10,7 +10,7 @@ import pytest
 from reelwork.errors import ConfigurationError
 from reelwork.ledger import CompletionPolicy
 from reelwork.runtime import Catalogue, Phase, Pipeline, Service
-from tests.unit.runtime.house import (
+from tests.house import (
     ENDS,
     ITEMS,
     PLANS,

@@ -18,7 +18,7 @@ from reelwork.message import Message
 from reelwork.runtime import Context
 from reelwork.runtime.handling import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from reelwork.runtime.outcome import HandlerTimeout
-from tests.unit.runtime.house import PLANS, House, Next, Submitted, open_house, plain_service, run
+from tests.house import PLANS, House, Next, Submitted, open_house, plain_service, run
 
 Failures = list[Exception | None]
 

@@ -11,7 +11,7 @@ from reelwork.errors import PermanentError
 from reelwork.ledger import CompletionPolicy, JobStatus
 from reelwork.runtime import Phase
 from reelwork.runtime.dead_letters import DeadLetters, Selection
-from tests.unit.runtime.house import (
+from tests.house import (
     ITEMS,
     STAGE,
     House,

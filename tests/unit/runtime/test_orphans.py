@@ -11,7 +11,7 @@ from reelwork.errors import PermanentError
 from reelwork.ledger import AssetOutcome, CompletionPolicy, JobMove, JobStatus, NewJob, Work
 from reelwork.objects.keys import input_key, stage_output_key
 from reelwork.runtime.orphans import ORPHAN_AGE_SECONDS, Orphans
-from tests.unit.runtime.house import STAGE, House, open_house, run, stage_service
+from tests.house import STAGE, House, open_house, run, stage_service
 
 
 def nothing(_event: object, _context: object) -> None: ...

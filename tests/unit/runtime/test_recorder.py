@@ -17,7 +17,7 @@ from reelwork.ledger.records import Completion
 from reelwork.ledger.sql import SqlLedger
 from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.world import World
-from tests.unit.runtime.house import Next, run
+from tests.house import Next, run
 
 STAGES = BaseJobProgressManager(policy=CompletionPolicy(100, None))
 

@@ -15,7 +15,7 @@ from reelwork.ledger import AssetState, JobStatus
 from reelwork.message import Message
 from reelwork.runtime import Phase
 from reelwork.runtime.relay import DOUBLINGS_MAX
-from tests.unit.runtime.house import (
+from tests.house import (
     ITEMS,
     PLANS,
     STAGE,
@@ -184,7 +184,7 @@ def test_any_faults_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
     calls: dict[str, int] = {}
 
     def plan(_event: object, context: Any) -> None:
-        from tests.unit.runtime.house import ItemsBatch, ItemsReady
+        from tests.house import ItemsBatch, ItemsReady
 
         job_id = context.job.job_id
         context.start_job()

@@ -21,7 +21,7 @@ from reelwork.runtime.consumer import SUSPECTS_MAX
 from reelwork.runtime.outcome import HandlerTimeout
 from reelwork.runtime.stage_group import StageGroup
 from reelwork.runtime.stage_run import CRASHES_MAX
-from tests.unit.runtime.house import ITEMS, House, ItemDone, ItemsReady, open_house, run, stage_service
+from tests.house import ITEMS, House, ItemDone, ItemsReady, open_house, run, stage_service
 
 DONE, FAILED, STARTED = AssetState.DONE, AssetState.FAILED, AssetState.STARTED
 Handler = Callable[[ItemsReady, Context], Any]

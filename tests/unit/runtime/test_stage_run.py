@@ -17,7 +17,7 @@ from reelwork.ledger import AssetState, CompletionPolicy, JobStatus
 from reelwork.runtime import Context
 from reelwork.runtime.outcome import HandlerTimeout
 from reelwork.runtime.stage_run import CRASHES_MAX
-from tests.unit.runtime.house import (
+from tests.house import (
     ITEMS,
     STAGE,
     House,

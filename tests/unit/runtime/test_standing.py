@@ -14,7 +14,7 @@ from reelwork.ledger import AssetOutcome, AssetState, CompletionPolicy, JobStatu
 from reelwork.runtime import Phase
 from reelwork.runtime.diagnosis import Cause, Reason, why_fired
 from reelwork.runtime.standing import JobStanding, StageStanding, Standings
-from tests.unit.runtime.house import (
+from tests.house import (
     ITEMS,
     PLANS,
     STAGE,

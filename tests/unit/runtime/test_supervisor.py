@@ -21,8 +21,8 @@ from reelwork.ledger import AssetState, JobStatus
 from reelwork.runtime import supervisor as supervisor_module
 from reelwork.runtime.process import REPLACE_ME, UNAVAILABLE
 from reelwork.runtime.supervisor import Supervisor, worker_environment
-from tests.unit.runtime.house import ITEMS, PLANS, House, config_in, open_house, plain_service, run, stage_service
-from tests.unit.runtime.switchboard import Switchboard, plan, switchboard, work
+from tests.house import ITEMS, PLANS, House, config_in, open_house, plain_service, run, stage_service
+from tests.switchboard import Switchboard, plan, switchboard, work
 
 DONE, FAILED = AssetState.DONE, AssetState.FAILED
 END_SECONDS_MAX = 20.0

@@ -10,7 +10,7 @@ import pytest
 
 from reelwork.errors import PermanentError
 from reelwork.ledger import AssetOutcome, CompletionPolicy, JobStatus, NewDeadLetter, Work
-from tests.unit.runtime.house import ITEMS, PLANS, STAGE, House, open_house, run, stage_service
+from tests.house import ITEMS, PLANS, STAGE, House, open_house, run, stage_service
 
 TTL_SECONDS, MAX_SECONDS = 900.0, 86_400.0
 POLICY = CompletionPolicy(100, TTL_SECONDS)

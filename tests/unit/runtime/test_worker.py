@@ -14,7 +14,7 @@ import pytest
 from reelwork.ledger import JobStatus, Work
 from reelwork.runtime import Context, stage_group
 from reelwork.runtime.worker import Worker
-from tests.unit.runtime.house import ITEMS, PLANS, House, ItemsReady, open_house, plain_service, run, stage_service
+from tests.house import ITEMS, PLANS, House, ItemsReady, open_house, plain_service, run, stage_service
 
 
 class Doors:

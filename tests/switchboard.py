@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from reelwork.runtime import Context
-from tests.unit.runtime.house import Event, ItemsReady, pipeline_of, plain_service, stage_service
+from tests.house import Event, ItemsReady, pipeline_of, plain_service, stage_service
 
 ADDRESS = "REELWORK_TEST_ADDRESS"
 CALL_SECONDS_MAX = 20.0
-REPOSITORY = Path(__file__).parents[3]
-MODULE = "from tests.unit.runtime.switchboard import pipeline_here\npipeline = pipeline_here()\n"
+REPOSITORY = Path(__file__).parents[1]
+MODULE = "from tests.switchboard import pipeline_here\npipeline = pipeline_here()\n"
 
 
 def ring(name: str) -> None:
