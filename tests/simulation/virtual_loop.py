@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any
@@ -26,11 +27,13 @@ class OrderedTask(asyncio.Task[Any]):
         return self.number
 
 
-class VirtualThread(Executor):
+class VirtualThread(Executor, ABC):
     """A thread of a simulated process: says itself when a call runs and when its result arrives."""
 
-    def call(self, loop: VirtualLoop, function: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Future[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def call(
+        self, loop: VirtualLoop, function: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> asyncio.Future[Any]: ...
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
