@@ -48,7 +48,10 @@ class TestTable:
             ("| XX-01 | a | done | - | {test} |", "XX-01 is done, and names no place"),
             ("| XX-01 | a | done | {place} | surely |", "XX-01 is done, and names no test"),
             ("| XX-01 | a | done | `src/reelwork/gone.py::x` | {test} |", "names src/reelwork/gone.py::x"),
-            ("| XX-01 | a | done | `src/reelwork/events.py::Gone` | {test} |", "names src/reelwork/events.py::Gone"),
+            (
+                "| XX-01 | a | done | `src/reelwork/events/analyze.py::Gone` | {test} |",
+                "names src/reelwork/events/analyze.py::Gone",
+            ),
             ("| XX-01 | a | done | `docs/operations.md::no such words` | {test} |", "names docs/operations.md::no"),
             ("| XX-01 | a | done | {place} | `tests/unit/test_gone.py::test_x` |", "names tests/unit/test_gone.py"),
             ("| XX-01 | a | done | {place} | `tests/unit/test_events.py::test_gone` |", "which does not exist"),
@@ -58,7 +61,7 @@ class TestTable:
     )
     def test_a_planted_row_is_found(self, tmp_path: Path, row: str, problem: str) -> None:
         planted = tmp_path / "requirements.md"
-        place = "`src/reelwork/events.py::VideoSubmitted.topic`"
+        place = "`src/reelwork/events/analyze.py::VideoSubmitted.topic`"
         test = "`tests/unit/test_events.py::TestIdentity::test_a_completion_has_the_id_of_the_design`"
         planted.write_text(f"{DOCUMENT.read_text()}\n{row.format(place=place, test=test)}\n")
         result = check(planted)

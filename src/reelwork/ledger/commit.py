@@ -7,6 +7,7 @@ rows by (job, stage), then assets sorted by id.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -22,7 +23,17 @@ from reelwork.ledger.records import (
     Known,
 )
 from reelwork.ledger.stage import AssetRow, Stage, apply_update, missing_assets_message
-from reelwork.ledger.work import Inbox, JobMove, NewDeadLetter, NewJob, Work, error_text, outgoing, storable_text
+from reelwork.ledger.work import (
+    Inbox,
+    JobMove,
+    NewDeadLetter,
+    NewJob,
+    PayloadOf,
+    Work,
+    error_text,
+    outgoing,
+    storable_text,
+)
 from reelwork.message import Message
 
 MISSING_ASSETS_NAMED_MAX = 20
@@ -288,7 +299,7 @@ def _update_stages(group: _Group, work: Work) -> list[Completion]:
             group.events.extend(outgoing(event) for event in change.events)
         if change.completion is not None:
             completions.append(change.completion)
-            group.events.append(_outgoing_completion(change.completion))
+            group.events.append(_outgoing_completion(change.completion, update.payload_of))
             if _has_failed_for(group, stage):
                 _bring_back(group, stage.job_id)
         if change.fell_short:
@@ -340,8 +351,10 @@ def _storable(letter: NewDeadLetter) -> NewDeadLetter:
     )
 
 
-def _outgoing_completion(completion: Completion) -> Message:
-    return Message(completion.event_id, completion.job_id, completion.topic, completion.body())
+def _outgoing_completion(completion: Completion, payload_of: PayloadOf | None) -> Message:
+    payload = completion.payload() if payload_of is None else payload_of(completion)
+    body = json.dumps(payload, separators=(",", ":"))
+    return Message(completion.event_id, completion.job_id, completion.topic, body)
 
 
 def _tells_the_world(group: _Group) -> bool:

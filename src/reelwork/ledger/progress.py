@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
+from typing import Any, Final
 
-from reelwork.events import Event
+from reelwork.events import Event, StageEnd
 from reelwork.ledger.base import Ledger
 from reelwork.ledger.records import AssetState, Completion, StageStatus
 from reelwork.ledger.rules import CompletionPolicy, Rule, due_rule, fires, watermark_has_strayed
-from reelwork.ledger.work import AssetOutcome, StageUpdate, Work
+from reelwork.ledger.work import AssetOutcome, PayloadOf, StageUpdate, Work
 
 PROGRESS_ASSETS_PER_WORK_MAX: Final = 10_000  # a write transaction of some 100 ms: others must have their turn
 
@@ -30,6 +30,11 @@ class StageRule:
     def topic(self) -> str | None:
         event = self.completes_with
         return event.topic if isinstance(event, type) else event
+
+    @property
+    def payload_of(self) -> PayloadOf | None:
+        event = self.completes_with
+        return event.payload_of if isinstance(event, type) and issubclass(event, StageEnd) else None
 
 
 class BaseJobProgressManager:
@@ -65,36 +70,32 @@ class BaseJobProgressManager:
         return watermark_has_strayed(status.watermark_at, now_ms, policy)
 
     def announcement(self, job_id: str, stage: str, expected: int) -> StageUpdate:
-        return StageUpdate(
-            job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage), expected=expected
-        )
+        return self._update(job_id, stage, expected=expected)
 
     def outcomes(self, job_id: str, stage: str, outcomes: list[AssetOutcome]) -> StageUpdate:
-        return StageUpdate(
-            job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage), outcomes=outcomes
-        )
+        return self._update(job_id, stage, outcomes=outcomes)
 
     def started(self, job_id: str, stage: str, asset_ids: Iterable[str]) -> StageUpdate:
-        return StageUpdate(
-            job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage), started=[*asset_ids]
-        )
+        return self._update(job_id, stage, started=[*asset_ids])
 
     def expiry(self, job_id: str, stage: str) -> StageUpdate:
-        return StageUpdate(
-            job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage), expire=True
-        )
+        return self._update(job_id, stage, expire=True)
 
     def reevaluation(self, job_id: str, stage: str) -> StageUpdate:
-        return StageUpdate(job_id=job_id, stage=stage, topic=self.topic_of(stage), policy=self.policy_of(stage))
+        return self._update(job_id, stage)
 
     def postponement(self, job_id: str, stage: str, *, postpone_max_ms: int) -> StageUpdate:
+        return self._update(job_id, stage, postpone=True, postpone_max_ms=postpone_max_ms)
+
+    def _update(self, job_id: str, stage: str, **news: Any) -> StageUpdate:
+        rule = self._stages.get(stage)
         return StageUpdate(
             job_id=job_id,
             stage=stage,
             topic=self.topic_of(stage),
             policy=self.policy_of(stage),
-            postpone=True,
-            postpone_max_ms=postpone_max_ms,
+            payload_of=None if rule is None else rule.payload_of,
+            **news,
         )
 
 

@@ -5,7 +5,6 @@ Times are epoch ms.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,7 +66,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A stage is complete: the frozen payload of its one event, and the topic it goes out on."""
+    """A stage is complete: the frozen payload of its one event, and the topic it goes out on.
+
+    processed_weight: the weights of the processed assets together.
+    """
 
     job_id: str
     stage: str
@@ -79,9 +81,10 @@ class Completion:
     has_partial_completion: bool
     watermark_ttl: float | None
     reason: str
+    processed_weight: int = 0
 
     def payload(self) -> dict[str, Any]:
-        """Exactly the fields of the contract."""
+        """Exactly the fields of the completion payload."""
         return {
             "job_id": self.job_id,
             "event_id": self.event_id,
@@ -92,9 +95,6 @@ class Completion:
             "watermark_ttl": self.watermark_ttl,
             "reason": self.reason,
         }
-
-    def body(self) -> str:
-        return json.dumps(self.payload(), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

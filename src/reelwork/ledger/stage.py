@@ -199,6 +199,7 @@ def _completion(stage: Stage, update: StageUpdate, *, reason: str) -> Completion
         has_partial_completion=is_partial(stage.expected, stage.done),
         watermark_ttl=update.policy.watermark_ttl_seconds,
         reason=reason,
+        processed_weight=stage.done_weight,
     )
 
 

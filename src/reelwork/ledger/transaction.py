@@ -215,7 +215,8 @@ class SqlTransaction(ABC):
 
 
 def _encode(completion: Completion) -> str:
-    return json.dumps({**completion.payload(), "topic": completion.topic}, separators=(",", ":"))
+    more = {"topic": completion.topic, "processed_weight": completion.processed_weight}
+    return json.dumps({**completion.payload(), **more}, separators=(",", ":"))
 
 
 def letter_of(row: tuple[Any, ...]) -> DeadLetter:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from reelwork.errors import InvalidWork, JobNotFound
-from reelwork.ledger.records import AssetState, JobStatus
+from reelwork.ledger.records import AssetState, Completion, JobStatus
 from reelwork.ledger.rules import CompletionPolicy
 from reelwork.message import Message
 
@@ -18,6 +18,9 @@ ASSET_ID_CHARACTERS_MAX = 256
 ASSETS_PER_WORK_MAX = 100_000
 ERROR_CHARACTERS_MAX = 2_000
 COUNT_MAX = 10**12  # a stage of millions of assets of this weight still fits into 64 bits
+
+
+PayloadOf = Callable[[Completion], Mapping[str, Any]]
 
 
 class Publishable(Protocol):
@@ -54,14 +57,16 @@ class AssetOutcome(NamedTuple):
 class StageUpdate:
     """News of one stage.
 
-    expected: an announcement. started: ids about to be tried again, each tried once more. expire: the watermark may
-    complete it. postpone: it is being worked on, so its watermark moves, `postpone_max_ms` after its birth at most.
+    payload_of: the body of its completion; None = the completion payload. expected: an announcement. started: ids about
+    to be tried again, each tried once more. expire: the watermark may complete it. postpone: it is being worked on, so
+    its watermark moves, `postpone_max_ms` after its birth at most.
     """
 
     job_id: str
     stage: str
     topic: str
     policy: CompletionPolicy
+    payload_of: PayloadOf | None = None
     expected: int | None = None
     outcomes: Sequence[AssetOutcome] = ()
     started: Sequence[str] = ()

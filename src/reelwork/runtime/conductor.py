@@ -60,7 +60,9 @@ class Conductor:
         return self._move(job, pipeline, number + 1)
 
     def _is_over(self, phase: Phase, stages: dict[str, StageStatus]) -> bool:
-        return phase.stages is not None and all(self._has_settled(stages.get(name)) for name in phase.stages)
+        if phase.stages is None or phase.is_left_by_service:
+            return False
+        return all(self._has_settled(stages.get(name)) for name in phase.stages)
 
     def _has_settled(self, stage: StageStatus | None) -> bool:
         if stage is None or stage.completed_at is None:

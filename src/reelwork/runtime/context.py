@@ -22,8 +22,8 @@ class Context:
     """One call of one handler.
 
     attempt: unique to this call, for the keys of what it writes. asset: what the call is for, in a stage. ledger: for
-    reading. new_id: for events that are not the only one of their kind. Everything asked for here happens when the
-    handler has returned, or not at all.
+    reading. new_id: for events that are not the only one of their kind. weight: what the asset stands for, once `weigh`
+    has said so. Everything asked for here happens when the handler has returned, or not at all.
     """
 
     job: Job
@@ -36,6 +36,11 @@ class Context:
     cancelled: threading.Event = field(default_factory=threading.Event)
     events: list[Event] = field(default_factory=list)
     moves: list[JobMove] = field(default_factory=list)
+    weight: int | None = None
+
+    def weigh(self, weight: int) -> None:
+        """Says how much the asset stands for, where that is known only now."""
+        self.weight = weight
 
     def emit(self, event: Event) -> None:
         """Publishes an event."""

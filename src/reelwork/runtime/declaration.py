@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel
 
 from reelwork.errors import ConfigurationError
-from reelwork.events import Announcement, AssetEvent, Event, StageCompleted
+from reelwork.events import Announcement, AssetEvent, Event, StageEnd
 from reelwork.ledger import CompletionPolicy, Job, Ledger, StageRule
 
 if TYPE_CHECKING:
@@ -26,17 +26,23 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One fan-out and fan-in. policy: None = the default policy of the settings."""
+    """One fan-out and fan-in. policy: None = the default policy of the settings.
+
+    Several handlers may be of one stage, each with an announcement of its own: they say the same of it but for that.
+    """
 
     name: str
     announced_by: type[Announcement]
-    completes_with: type[StageCompleted]
+    completes_with: type[StageEnd]
     policy: CompletionPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A queue of a service: what arrives there, and who handles it. Without a handler it only announces its stage."""
+    """A queue of a service: what arrives there, and who handles it. Without a handler it only announces its stage.
+
+    only_for: tells the jobs whose messages are taken; those of others are acknowledged unseen. None = all.
+    """
 
     service: str
     event_type: type[Event]
@@ -45,6 +51,10 @@ class Subscription:
     prefetch: int = DEFAULT_PREFETCH
     timeout_seconds: float | None = None
     stage: Stage | None = None
+    only_for: Callable[[Job], bool] | None = None
+
+    def takes(self, job: Job) -> bool:
+        return self.only_for is None or self.only_for(job)
 
 
 class Service:
@@ -65,10 +75,12 @@ class Service:
         queue: str,
         prefetch: int = DEFAULT_PREFETCH,
         timeout_seconds: float | None = None,
+        only_for: Callable[[Job], bool] | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Hands every event of this type to the function: `handler(event, context)`.
 
         prefetch: deliveries worked on at once in one process. timeout_seconds: of one call; None = the default setting.
+        only_for: the jobs that the function works for, where other jobs' events need none of it.
         """
 
         def register(handler: HandlerT) -> HandlerT:
@@ -80,6 +92,7 @@ class Service:
                     handler=handler,
                     prefetch=prefetch,
                     timeout_seconds=timeout_seconds,
+                    only_for=only_for,
                 )
             )
             return handler
@@ -91,7 +104,7 @@ class Service:
         name: str,
         *,
         announced_by: type[Announcement],
-        completes_with: type[StageCompleted],
+        completes_with: type[StageEnd],
         policy: CompletionPolicy | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Makes the function below the handler of a stage: called once an asset, its return value is the asset's
@@ -115,6 +128,7 @@ class Service:
                         queue=f"{subscription.queue}.batch",
                         handler=None,
                         stage=stage,
+                        only_for=subscription.only_for,
                     )
                 )
             return handler
@@ -126,14 +140,16 @@ class Service:
 class Phase:
     """A step in the life of a job.
 
-    stages: the completions it waits for; None = a service says when the job is complete. request: makes the event that
-    starts the phase. share: its part of the job's progress.
+    stages: the completions it waits for; None = a service says when the job is complete. is_left_by_service: so it does
+    although there are stages, which then only tell how far it is. request: makes the event that starts the phase.
+    share: its part of the job's progress.
     """
 
     name: str
     stages: tuple[str, ...] | None
     request: Callable[[Job], Event] | None = None
     share: float = 1.0
+    is_left_by_service: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +248,9 @@ def _stage_rules(subscriptions: Iterable[Subscription]) -> dict[str, StageRule]:
     stages: dict[str, Stage] = {}
     for subscription in subscriptions:
         stage = subscription.stage
-        if stage is not None and stages.setdefault(stage.name, stage) != stage:
+        if stage is None:
+            continue
+        first = stages.setdefault(stage.name, stage)
+        if (first.completes_with, first.policy) != (stage.completes_with, stage.policy):
             raise ConfigurationError(f"two services declare stage {stage.name} in different ways")
     return {name: StageRule(policy=stage.policy, completes_with=stage.completes_with) for name, stage in stages.items()}

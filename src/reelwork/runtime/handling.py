@@ -136,6 +136,8 @@ class Handling:
             await self.finish(delivery, Work())
         elif job.status is JobStatus.CANCELLED:
             await self._finish(subscription, delivery)
+        elif not subscription.takes(job):
+            await self.finish(delivery, Work(inbox=inbox_of(delivery)))
         elif subscription.handler is None:
             await self._announce(subscription, delivery, event)
         else:

@@ -213,6 +213,8 @@ class StageGroup:
             run.drop()
         elif at_hand.job.status is JobStatus.CANCELLED:
             self._drop(run)
+        elif not self._subscription.takes(at_hand.job):
+            run.drop()
         elif known:
             run.skip_resolved(known)
 

@@ -105,7 +105,8 @@ class StageRun:
         """Raises InvalidWork for a result that the ledger would refuse together with the neighbours' results."""
         if result is not None and not isinstance(result, Mapping):
             raise InvalidWork(f"the handler of {queue} must return a dict or None, not {result!r:.80}")
-        outcome = AssetOutcome(asset.asset_id, AssetState.DONE, asset.weight, result, None, context.events)
+        weight = asset.weight if context.weight is None else context.weight
+        outcome = AssetOutcome(asset.asset_id, AssetState.DONE, weight, result, None, context.events)
         validate_outcome(stage, outcome)
         self.outcomes.append(outcome)
 

@@ -134,7 +134,7 @@ class Standings:
             queues=queues,
             is_held=bool(queues) or (is_open and await self._backends.broker.holds(status.job_id, feeding)),
             services=self._services,
-            announced_by=self._announced_by(status.stage),
+            announced_by=self._announced_by(status.stage, known.job),
             letters=[letter for letter in known.letters if letter.stage == status.stage],
             failed={asset.asset_id: asset.error for asset in detail.failed_assets},
             conflicts=[conflict for conflict in known.conflicts if conflict.stage == status.stage],
@@ -152,9 +152,9 @@ class Standings:
             return max(stage.created_at, stage.watermark_at - round(ttl_seconds * 1000))
         return max(stage.created_at, self._ledger.last_recorded_at(stage.job_id, stage.stage) or 0)
 
-    def _announced_by(self, stage: str) -> str | None:
-        declared = (s.stage for s in self._catalogue.subscriptions if s.stage is not None)
-        return next((each.announced_by.topic for each in declared if each.name == stage), None)
+    def _announced_by(self, stage: str, job: Job) -> str | None:
+        feeding = (s for s in self._catalogue.subscriptions if s.stage is not None and s.stage.name == stage)
+        return next((s.stage.announced_by.topic for s in feeding if s.stage is not None and s.takes(job)), None)
 
     def _settles_at(self, known: _Known) -> int | None:
         """When the conductor should have moved the job out of its phase; None while it has to wait."""
@@ -175,4 +175,5 @@ class Standings:
 def _stages_of_phase(known: _Known) -> Sequence[str] | None:
     if known.pipeline is None:
         return None
-    return next((phase.stages for phase in known.pipeline.phases if phase.name == known.job.phase), None)
+    of_conductor = (phase for phase in known.pipeline.phases if not phase.is_left_by_service)
+    return next((phase.stages for phase in of_conductor if phase.name == known.job.phase), None)

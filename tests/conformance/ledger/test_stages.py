@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from reelwork.events import completion_event_id
+from reelwork.events import MatchRequestCompleted, ProductsImagesMaskedBatch, completion_event_id, parse_event
 from reelwork.ledger import AssetOutcome, AssetState, CompletionPolicy, JobProgressManager, Ledger, StageRule, Work
 from reelwork.ledger.records import Known
 from tests.clock import ManualClock
@@ -88,6 +88,43 @@ class TestCompletion:
         assert completion is not None
         assert completion.topic == "products.images.masked.batch"
         assert topics(ledger) == ["products.images.masked.batch"]
+
+    @pytest.mark.parametrize(
+        ("told", "reason", "total"),
+        [
+            pytest.param({"done": "abcde", "failed": "x"}, "threshold", 9, id="the rest is still worked on"),
+            pytest.param({"done": "ab", "failed": "stuvwxyz"}, "settled", 2, id="nothing more will come"),
+            pytest.param({"done": "abcdefghij"}, "all", 10, id="all of them"),
+        ],
+    )
+    def test_a_completion_can_announce_what_comes_out_of_the_stage(
+        self, ledger: Ledger, told: dict[str, str], reason: str, total: int
+    ) -> None:
+        stages = {"image.masks": StageRule(policy=HALF, completes_with=ProductsImagesMaskedBatch)}
+        counting = JobProgressManager(ledger, policy=EVERYTHING, stages=stages, clock=ledger.clock)
+        counting.update_expected_and_recheck_completion("job", "image.masks", 10)
+        completion = counting.update_job_progress("job", "image.masks", **told)
+        assert completion is not None
+        assert completion.reason == reason
+        (event,) = ledger.outbox("job")
+        announced_event = parse_event(event.topic, event.body)
+        assert announced_event == ProductsImagesMaskedBatch(
+            job_id="job", event_id=completion_event_id("job", "image.masks"), total_images=total
+        )
+
+    def test_a_completion_can_tell_the_weight_of_what_was_done(self, ledger: Ledger) -> None:
+        rule = StageRule(policy=EVERYTHING, completes_with=MatchRequestCompleted)
+        stages = JobProgressManager(ledger, stages={"match.request": rule})
+        ledger.commit(Work(stages=[stages.announcement("job", "match.request", 3)]))
+        outcomes = [
+            AssetOutcome("a", weight=4),
+            AssetOutcome("b", weight=0),
+            AssetOutcome("c", AssetState.FAILED, weight=7),
+        ]
+        (completion,) = ledger.commit(Work(stages=[stages.outcomes("job", "match.request", outcomes)]))
+        (event,) = ledger.outbox("job")
+        assert json.loads(event.body) == {**completion.payload(), "total_matches": 4}
+        assert status(ledger, "match.request").completion == completion
 
     @pytest.mark.parametrize("asset_id", ["größe/日本", "it's", 'a"b', "[1]", "1", "a\\b", " ", "😀"])
     def test_an_outsiders_id_counts_once(self, ledger: Ledger, asset_id: str) -> None:

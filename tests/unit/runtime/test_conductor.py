@@ -165,3 +165,17 @@ class TestMany:
                 assert (house.job(job_id).phase, house.job(job_id).status) == ("items", status)
 
         run(test())
+
+
+def test_a_phase_that_a_service_leaves_waits_for_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        left_by_service = Phase(name="items", stages=(STAGE,), is_left_by_service=True)
+        async with house_of(tmp_path, left_by_service) as house:  # type: ignore[attr-defined]
+            job_id = house.start()
+            record(house, job_id, expected=2, done="a")
+            assert house.jobs.progress(house.job(job_id)) == pytest.approx(0.5)
+            record(house, job_id, done="b")
+            house.backends.conductor.advance(job_id)
+            assert (house.job(job_id).phase, house.job(job_id).status) == ("items", JobStatus.RUNNING)
+
+    run(test())

@@ -39,6 +39,14 @@ def named(name: str, *services: Service) -> Pipeline:
     return Pipeline(name=name, parameters=NoParameters, submitted=Submitted, phases=phases, services=services)
 
 
+class OtherItemsBatch(ItemsBatch):
+    topic = "tiny.other.items.batch"
+
+
+class OtherItemsReady(ItemsReady):
+    topic = "tiny.other.items.ready"
+
+
 class TestBindings:
     def test_a_stage_brings_a_queue_for_its_announcements(self) -> None:
         catalogue = Catalogue.of([pipeline_of(plain_service(nothing), stage_service(nothing), ends_service(nothing))])
@@ -71,6 +79,19 @@ class TestBindings:
         service.on(Submitted, queue="q.one")(nothing)
         service.on(Next, queue="q.two")(nothing)
         assert [(s.event_type, s.queue) for s in service.subscriptions] == [(Submitted, "q.one"), (Next, "q.two")]
+
+    def test_a_stage_may_have_handlers_with_announcements_of_their_own(self) -> None:
+        service = Service("items")
+        service.on(ItemsReady, queue=ITEMS)(nothing)
+        service.stage(STAGE, announced_by=ItemsBatch, completes_with=ItemsCompleted)(nothing)
+        service.on(OtherItemsReady, queue="q.tiny.others")(something)
+        service.stage(STAGE, announced_by=OtherItemsBatch, completes_with=ItemsCompleted)(something)
+        assert sorted(Catalogue.of([pipeline_of(service)]).bindings_feeding(STAGE)) == [
+            ("tiny.items.batch", f"{ITEMS}.batch"),
+            ("tiny.items.ready", ITEMS),
+            ("tiny.other.items.batch", "q.tiny.others.batch"),
+            ("tiny.other.items.ready", "q.tiny.others"),
+        ]
 
 
 class TestRefused:
