@@ -11,7 +11,7 @@ from reelwork.api.job_id import JobId, checked_job_id
 from reelwork.api.job_models import JobBody, JobPage, JobSummary
 from reelwork.api.stage_models import JobStages
 from reelwork.api.state import AppState
-from reelwork.api.submission import FORM, IdempotencyKey, submit
+from reelwork.api.submission import FORM_OR_JSON, IdempotencyKey, submit_any
 from reelwork.ledger import JobStatus
 
 JOBS_PER_PAGE: Final = 50
@@ -36,12 +36,14 @@ def list_jobs(
     return JobPage(jobs=jobs, next=jobs[-1].job_id if len(found) > limit else None)
 
 
-@router.post("", status_code=201, openapi_extra=FORM)
+@router.post("", status_code=201, openapi_extra=FORM_OR_JSON)
 async def create_job(
     request: Request, response: Response, state: AppState, idempotency_key: IdempotencyKey = None
 ) -> JobBody:
-    """Takes in a video like /video/submit, and says everything of the job; 200 when an earlier submit made it."""
-    submission = await submit(request, state, idempotency_key)
+    """Takes in a video like /video/submit, the files of another pipeline in the fields that it names, or its parameters
+    alone as JSON; says everything of the job. 200 when an earlier submit made it.
+    """
+    submission = await submit_any(request, state, idempotency_key)
     response.headers["Location"] = f"/jobs/{submission.job_id}"
     if not submission.is_new:
         response.status_code = 200

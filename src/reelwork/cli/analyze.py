@@ -28,7 +28,8 @@ def analyze(
     is left behind.
     """
     from reelwork.cli.configuration import default_workers
-    from reelwork.cli.embedded import embedded_config, run_embedded
+    from reelwork.cli.embedded import embedded_config
+    from reelwork.cli.embedded_video import analyze_embedded
     from reelwork.cli.output import progress_bar, tell
     from reelwork.cli.output_file import refuse_unwritable
     from reelwork.cli.summary import summarize
@@ -39,7 +40,7 @@ def analyze(
     with tempfile.TemporaryDirectory(prefix="reelwork-") as scratch, embedded_config(data) as config:
         results = output or Path(scratch) / "results.json"
         with progress_bar(file.name) as report:
-            finished = run_embedded(
+            finished = analyze_embedded(
                 config, file, parameters, workers=workers or default_workers(), results=results, report=report
             )
         if as_json:

@@ -12,7 +12,7 @@ from reelwork.cli import options
 from reelwork.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from reelwork.cli.embedded import FinishedJob
+    from reelwork.cli.embedded_video import AnalyzedVideo
 
 SAMPLE: Final = "bikes"
 PIPELINE_ID: Final = "shots+objects"
@@ -52,21 +52,22 @@ def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = Fal
     tell(f"Look at {sheet}; all results are in {results}.")
 
 
-def _run(video: Path, data: Path, results: Path, *, lines_instead: bool) -> FinishedJob:
-    from reelwork.cli.embedded import embedded_config, run_embedded
+def _run(video: Path, data: Path, results: Path, *, lines_instead: bool) -> AnalyzedVideo:
+    from reelwork.cli.embedded import embedded_config
+    from reelwork.cli.embedded_video import analyze_embedded
     from reelwork.cli.output import progress_bar
 
     with embedded_config(data) as config, progress_bar(SAMPLE, lines_instead=lines_instead) as report:
         parameters = {"pipeline_id": PIPELINE_ID}
-        return run_embedded(config, video, parameters, workers=WORKERS, results=results, report=report)
+        return analyze_embedded(config, video, parameters, workers=WORKERS, results=results, report=report)
 
 
-def _document(finished: FinishedJob, frames: int) -> dict[str, Any]:
+def _document(finished: AnalyzedVideo, frames: int) -> dict[str, Any]:
     job = finished.detail.job
     return {"job_id": job.job_id, "status": job.status, "frames": frames, "completions": finished.completions}
 
 
-def _draw(path: Path, video: Path, finished: FinishedJob, frames: list[dict[str, Any]], shots: list[Any]) -> None:
+def _draw(path: Path, video: Path, finished: AnalyzedVideo, frames: list[dict[str, Any]], shots: list[Any]) -> None:
     from reelwork.cli.demo_sheet import write_sheet
     from reelwork.vision.contact_sheet import timecode
 

@@ -6,35 +6,36 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from uuid import uuid4
+from typing import Final
 
 from reelwork.cli.configuration import load_config
 from reelwork.cli.exit_code import Interrupted, JobEndedBadly
-from reelwork.cli.output import Report
 from reelwork.cli.output_file import whole_file
 from reelwork.cli.stop_signal import stop_on_signal
 from reelwork.errors import JobTransitionRefused
 from reelwork.ledger import Job, JobStatus, Ledger
-from reelwork.media import FrameIndex
 from reelwork.objects import ObjectStore
-from reelwork.objects.keys import frame_index_key
 from reelwork.runtime.backends import Backends, open_backends
-from reelwork.runtime.intake import file_chunks, take_video
 from reelwork.runtime.jobs import JobDetail, Jobs
 from reelwork.runtime.log import configure_log
 from reelwork.runtime.node import run_node
 from reelwork.runtime.together import run_together
 from reelwork.settings import Config
 
-PIPELINE: Final = "analyze"
 POLL_SECONDS: Final = 0.1
 INTERRUPTED: Final = "interrupted"
 DRAIN_SECONDS: Final = 1.0
 """Once the only job is over or cancelled there is nothing worth waiting for."""
+
+
+Submit = Callable[[Backends, Jobs], Awaitable[str]]
+"""Takes in what a job works on, and records it; its id."""
+
+Watch = Callable[[Jobs, Job], None]
+"""Shows how far a job is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,6 @@ class FinishedJob:
 
     detail: JobDetail
     completions: dict[str, int]
-    index: FrameIndex
 
 
 @contextlib.contextmanager
@@ -59,42 +59,33 @@ def embedded_config(data: Path | None) -> Iterator[Config]:
 
 
 def run_embedded(
-    config: Config, video: Path, parameters: dict[str, Any], *, workers: int, results: Path, report: Report
+    config: Config, submit: Submit, *, workers: int, watch: Watch, save: Callable[[Backends, Job], None]
 ) -> FinishedJob:
-    """Analyses a video and leaves its results in a file.
+    """Runs a job to its end; `save` takes what it has made out of the stores before they are closed.
 
     Raises JobEndedBadly with the reason of a failed job, Interrupted after a signal has cancelled it, and what refuses
-    a video or its parameters.
+    its input or its parameters.
     """
     configure_log(config.REELWORK_LOG_LEVEL)
-    return asyncio.run(_run(config, video, parameters, workers=workers, results=results, report=report))
+    return asyncio.run(_run(config, submit, workers=workers, watch=watch, save=save))
 
 
 async def _run(
-    config: Config, video: Path, parameters: dict[str, Any], *, workers: int, results: Path, report: Report
+    config: Config, submit: Submit, *, workers: int, watch: Watch, save: Callable[[Backends, Job], None]
 ) -> FinishedJob:
     with stop_on_signal() as stop:
         backends = await open_backends(config)
         try:
             jobs = Jobs(backends.ledger, backends.catalogue)
-            report("reading the video", None)
-            job_id = await _submit(backends, jobs, video, parameters)
+            job_id = await submit(backends, jobs)
             node = run_node(backends, stop, workers=workers)
-            await run_together(stop, node, _follow(jobs, job_id, stop, report))
-            return await asyncio.to_thread(_finish, backends, jobs.detail(job_id), results)
+            await run_together(stop, node, _follow(jobs, job_id, stop, watch))
+            return await asyncio.to_thread(_finish, backends, jobs.detail(job_id), save)
         finally:
             await backends.close()
 
 
-async def _submit(backends: Backends, jobs: Jobs, video: Path, parameters: dict[str, Any]) -> str:
-    checked = jobs.check(PIPELINE, parameters)
-    job_id = uuid4()
-    bytes_max = backends.config.REELWORK_MAX_UPLOAD_BYTES
-    stored = await take_video(backends.objects, job_id, file_chunks(video), bytes_max=bytes_max)
-    return jobs.create(PIPELINE, job_id=job_id, input_path=stored.key, parameters=stored.job_parameters(checked))
-
-
-async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, report: Report) -> None:
+async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, watch: Watch) -> None:
     """Watches the job to its end, then lets the workers go; cancels it when it is told to stop before that.
 
     It raises nothing then: a node that fails sets `stop` too, and what it raises afterwards is the true reason.
@@ -108,25 +99,27 @@ async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, report: Report) 
             with contextlib.suppress(JobTransitionRefused):  # it has just ended by itself
                 await asyncio.to_thread(jobs.cancel, job_id, reason=INTERRUPTED)
             return
-        report(_doing(job), await asyncio.to_thread(jobs.progress, job) or None)
+        await asyncio.to_thread(watch, jobs, job)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await stop.wait()
 
 
-def _doing(job: Job) -> str:
-    return "planning" if job.phase is None else f"working: {job.phase}"
-
-
-def _finish(backends: Backends, detail: JobDetail, results: Path) -> FinishedJob:
+def _finish(backends: Backends, detail: JobDetail, save: Callable[[Backends, Job], None]) -> FinishedJob:
     job = detail.job
     if job.status is JobStatus.CANCELLED and job.error_message == INTERRUPTED:
         raise Interrupted("interrupted; the job was cancelled")
     if job.status is not JobStatus.COMPLETED or job.output_path is None:
         raise JobEndedBadly(job.error_message or f"the job is {job.status}, and nobody said why")
-    _save(backends.objects, job.output_path, results)
-    index = FrameIndex.from_bytes(backends.objects.get(frame_index_key(job.parameters["input"]["sha256"])))
-    return FinishedJob(detail=detail, completions=completion_counts(backends.ledger, detail), index=index)
+    save(backends, job)
+    return FinishedJob(detail=detail, completions=completion_counts(backends.ledger, detail))
+
+
+def save_object(objects: ObjectStore, key: str, path: Path) -> None:
+    """Raises ConfigurationError where the file cannot be written."""
+    with whole_file(path) as file:
+        for chunk in objects.chunks(key):
+            file.write(chunk)
 
 
 def completion_counts(ledger: Ledger, detail: JobDetail) -> dict[str, int]:
@@ -134,9 +127,3 @@ def completion_counts(ledger: Ledger, detail: JobDetail) -> dict[str, int]:
     topics = [row.topic for row in ledger.outbox(detail.job.job_id) if not row.is_replay]
     completions = {stage.status.stage: stage.status.completion for stage in detail.stages}
     return {name: topics.count(fired.topic) if fired else 0 for name, fired in completions.items()}
-
-
-def _save(objects: ObjectStore, key: str, path: Path) -> None:
-    with whole_file(path) as file:
-        for chunk in objects.chunks(key):
-            file.write(chunk)

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reelwork.cli.embedded import FinishedJob
+from reelwork.cli.embedded_video import AnalyzedVideo
 from reelwork.cli.job_view import missing_view
 from reelwork.cli.summary import Summary
 from reelwork.cli.tables import plain_table
@@ -18,7 +18,7 @@ LABELS_SHOWN_MAX = 4
 OBJECTS_SHOWN_MAX = 10
 
 
-def summary_view(name: str, summary: Summary, finished: FinishedJob) -> Iterator[RenderableType]:
+def summary_view(name: str, summary: Summary, finished: AnalyzedVideo) -> Iterator[RenderableType]:
     """Everything of a finished job, the most telling first."""
     yield _headline(name, summary, finished)
     for missing in finished.detail.details["missing_frames"]:
@@ -32,7 +32,7 @@ def summary_view(name: str, summary: Summary, finished: FinishedJob) -> Iterator
         yield _measures_table(summary)
 
 
-def completions_view(finished: FinishedJob) -> Iterator[RenderableType]:
+def completions_view(finished: AnalyzedVideo) -> Iterator[RenderableType]:
     """What the job is about: each stage was done once, and said so once."""
     for stage in finished.detail.stages:
         fired = stage.status.completion
@@ -46,7 +46,7 @@ def _times(count: int) -> str:
     return "exactly once" if count == 1 else f"{count} times"
 
 
-def _headline(name: str, summary: Summary, finished: FinishedJob) -> Text:
+def _headline(name: str, summary: Summary, finished: AnalyzedVideo) -> Text:
     video = finished.detail.job.parameters["input"]
     facts = [
         f"{video['width']} x {video['height']}",

@@ -27,6 +27,10 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+Source = dict[str, Any]
+"""Where products or videos come from: a kind, and what that kind needs to be told."""
+
+
 def joined(*names: str) -> str:
     """The id of an asset that belongs to another thing, such as an image of a product."""
     return "/".join(names)
@@ -49,7 +53,7 @@ class ProductsCollectRequest(IdentifiedEvent):
 
     topic = "products.collect.request"
 
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
 
 
 class ProductsFoundBatch(Announcement):
@@ -121,7 +125,7 @@ class VideosSearchRequest(IdentifiedEvent):
 
     topic = "videos.search.request"
 
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
 
 
 class VideosFoundBatch(Announcement):

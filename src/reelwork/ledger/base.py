@@ -172,9 +172,15 @@ class Ledger(ABC):
 
     @abstractmethod
     def assets(
-        self, job_id: str, stage: str, *, states: Sequence[AssetState] = (), include_late: bool = True
+        self,
+        job_id: str,
+        stage: str,
+        *,
+        states: Sequence[AssetState] = (),
+        include_late: bool = True,
+        prefix: str = "",
     ) -> Iterator[AssetRecord]:
-        """The assets of a stage in the order of their ids, read in pages.
+        """The assets of a stage in the order of their ids, read in pages; those whose ids begin with `prefix`.
 
         Without the late ones every merge is the same.
         """

@@ -104,7 +104,13 @@ class SqlLedger(Ledger):
         return {asset_id: Known(AssetState(state), attempts, bool(late)) for asset_id, state, attempts, late in rows}
 
     def assets(
-        self, job_id: str, stage: str, *, states: Sequence[AssetState] = (), include_late: bool = True
+        self,
+        job_id: str,
+        stage: str,
+        *,
+        states: Sequence[AssetState] = (),
+        include_late: bool = True,
+        prefix: str = "",
     ) -> Iterator[AssetRecord]:
         table = schema.assets
         query = select(table).where(table.c.job_id == job_id, table.c.stage == stage)
@@ -112,6 +118,8 @@ class SqlLedger(Ledger):
             query = query.where(table.c.state.in_([state.value for state in states]))
         if not include_late:
             query = query.where(table.c.late.is_(False))
+        if prefix:  # the same in every collation, and in either case of letters another
+            query = query.where(func.substr(table.c.asset_id, 1, len(prefix)) == prefix)
         query = query.order_by(table.c.asset_id).limit(ASSET_PAGE_SIZE)
         page = self._rows(query)
         while page:

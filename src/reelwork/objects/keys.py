@@ -10,9 +10,11 @@ from reelwork.events import JOB_ID_PATTERN
 INPUT_PREFIX: Final = "input/"
 
 _JOB_ID = re.compile(JOB_ID_PATTERN, re.ASCII)
-_INPUT = re.compile(r"input/([A-Za-z0-9_-]{1,64})/source\.mp4")
+_INPUT = re.compile(r"input/([A-Za-z0-9_-]{1,64})/(?:source\.mp4|[a-z]{1,20}/[0-9]{5})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}")
+_KIND = re.compile(r"[a-z]{1,20}")
 
 
 def input_key(job_id: str) -> str:
@@ -20,8 +22,13 @@ def input_key(job_id: str) -> str:
     return f"{INPUT_PREFIX}{_checked(_JOB_ID, job_id)}/source.mp4"
 
 
+def upload_key(job_id: str, kind: str, number: int) -> str:
+    """One of many files that a job was given; kind: what it is to the job, such as `products`."""
+    return f"{INPUT_PREFIX}{_checked(_JOB_ID, job_id)}/{_checked(_KIND, kind)}/{number:05d}"
+
+
 def job_of_input(key: str) -> str | None:
-    """The job whose source this is; None for any other key."""
+    """The job that was given this file; None for any other key."""
     found = _INPUT.fullmatch(key)
     return found and found[1]
 
@@ -45,6 +52,41 @@ def stage_output_key(job_id: str, stage: str, asset_id: str, attempt: str) -> st
     """What one attempt at one asset wrote; the asset row names the attempt that counts."""
     parts = [_checked(_PART, part) for part in (stage, asset_id, attempt)]
     return stages_prefix(job_id) + "/".join(parts)
+
+
+def artifacts_prefix(job_id: str) -> str:
+    """Everything that a job has made for people to look at."""
+    return f"{job_prefix(job_id)}artifacts/"
+
+
+def artifact_key(job_id: str, name: str) -> str:
+    """Something that a job has made for people to look at; `name` may have folders."""
+    return artifacts_prefix(job_id) + "/".join(_checked(_PART, part) for part in name.split("/"))
+
+
+def notes_key(job_id: str, name: str) -> str:
+    """What a service has to say of a job, for the job's account."""
+    return f"{job_prefix(job_id)}notes/{_checked(_PART, name)}.json"
+
+
+def image_key(sha256: str) -> str:
+    """A picture as it came, by content."""
+    return f"images/{_checked(_SHA256, sha256)}"
+
+
+def feature_key(input_sha256: str, model: str) -> str:
+    """What a model of one version has made of an input, by content, reused by all jobs."""
+    return f"features/{_checked(_SHA256, input_sha256)}/{_checked(_MODEL, model)}.npz"
+
+
+def frame_key(video_sha256: str, parameters: str, index: int) -> str:
+    """A frame of a video, by content; parameters: how the frames were chosen."""
+    return f"frames/{_checked(_SHA256, video_sha256)}/{_checked(_MODEL, parameters)}/{index:06d}.jpg"
+
+
+def keyframes_key(video_sha256: str, parameters: str) -> str:
+    """Which frames of a video were chosen; it is written after the last of them."""
+    return f"frames/{_checked(_SHA256, video_sha256)}/{_checked(_MODEL, parameters)}/keyframes.json"
 
 
 def frame_index_key(video_sha256: str) -> str:

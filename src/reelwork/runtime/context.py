@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import IO
 from uuid import UUID
 
 from reelwork.errors import InvalidWork
 from reelwork.events import Asset, Event, JobCompleted, JobFailed, new_event_id, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger
 from reelwork.objects import ObjectStore
+from reelwork.objects.keys import results_key, stage_output_key
 
 
 class WorkCancelled(Exception):
@@ -56,6 +59,20 @@ class Context:
         allowed = frozenset({JobStatus.RUNNING})
         self._move(JobMove(job_id=self.job.job_id, allowed=allowed, to=JobStatus.COMPLETED, output_path=output_path))
         self.emit(JobCompleted(job_id=self.job.job_id, event_id=stable_event_id(f"{self.job.job_id}/job.completed")))
+
+    @contextlib.contextmanager
+    def results(self) -> Iterator[IO[bytes]]:
+        """A file for the results of the job, which is complete when the block ends well.
+
+        They get the key of results only when they are whole; equal ones that are there already are adopted.
+        """
+        job_id = self.job.job_id
+        attempt_key, key = stage_output_key(job_id, "results", "merged", self.attempt), results_key(job_id)
+        with self.objects.writer(attempt_key) as file:
+            yield file
+        self.objects.promote(attempt_key, key)
+        self.objects.delete([attempt_key])
+        self.complete_job(output_path=key)
 
     def fail_job(self, reason: str) -> None:
         """pending or running -> failed; `reason` is for a person."""

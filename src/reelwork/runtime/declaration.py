@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel
 
 from reelwork.errors import ConfigurationError
-from reelwork.events import Announcement, AssetEvent, Event, StageEnd
+from reelwork.events import Announcement, AssetEvent, Event, IdentifiedEvent, StageEnd
 from reelwork.ledger import CompletionPolicy, Job, Ledger, StageRule
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class Pipeline:
     """A pipeline as a newcomer reads it in a minute.
 
     parameters: the model of what a job of this pipeline is given. submitted: the event that hands a new job to the
-    first
-    service. check: refuses, at submit, parameters that cannot work here. details: what the pipeline adds to the account
-    of one of its jobs.
+    first service. check: refuses, at submit, parameters that cannot work here. details: what the pipeline adds to the
+    account of one of its jobs. files: its parameters that may be given as files, with what makes a parameter of their
+    object keys by file name; a pipeline without any works on one video.
     """
 
     name: str
@@ -169,6 +169,7 @@ class Pipeline:
     services: tuple[Service, ...]
     check: Callable[[Any], None] | None = None
     details: Callable[[Job, Ledger], Mapping[str, Any]] | None = None
+    files: Mapping[str, Callable[[Mapping[str, str]], Any]] = field(default_factory=dict)
 
     @property
     def subscriptions(self) -> list[Subscription]:
@@ -208,6 +209,10 @@ class Catalogue:
             known = ", ".join(sorted(self.pipelines)) or "none"
             raise ConfigurationError(f"no pipeline is called {name!r}; installed: {known}") from None
 
+    def file_fields(self) -> frozenset[str]:
+        """Every parameter of any pipeline that may be given as files."""
+        return frozenset(field for pipeline in self.pipelines.values() for field in pipeline.files)
+
     def services(self) -> list[str]:
         return sorted({subscription.service for subscription in self.subscriptions})
 
@@ -244,7 +249,7 @@ def _check_phases(pipeline: Pipeline, *, known_stages: Mapping[str, StageRule]) 
             raise ConfigurationError(f"phase {phase.name} of {pipeline.name} waits for undeclared {', '.join(unknown)}")
 
 
-def _stage_rules(subscriptions: Iterable[Subscription]) -> dict[str, StageRule]:
+def _stage_rules(subscriptions: Sequence[Subscription]) -> dict[str, StageRule]:
     stages: dict[str, Stage] = {}
     for subscription in subscriptions:
         stage = subscription.stage
@@ -253,4 +258,11 @@ def _stage_rules(subscriptions: Iterable[Subscription]) -> dict[str, StageRule]:
         first = stages.setdefault(stage.name, stage)
         if (first.completes_with, first.policy) != (stage.completes_with, stage.policy):
             raise ConfigurationError(f"two services declare stage {stage.name} in different ways")
+    for subscription in subscriptions:
+        event_type = subscription.event_type
+        if event_type.topic in stages and not issubclass(event_type, IdentifiedEvent):
+            raise ConfigurationError(
+                f"stage {event_type.topic} has the name of a topic whose events have no id of their own: "
+                "the stage's completion would be taken for one of them; rename either"
+            )
     return {name: StageRule(policy=stage.policy, completes_with=stage.completes_with) for name, stage in stages.items()}

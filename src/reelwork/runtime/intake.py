@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +16,18 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from reelwork.errors import UploadTooLarge
+from reelwork.errors import PermanentError, UploadTooLarge
 from reelwork.media import ProbeChild, ProbedVideo, VideoInfo
 from reelwork.objects import ObjectStore
-from reelwork.objects.keys import frame_index_key, input_key
+from reelwork.objects.keys import frame_index_key, input_key, upload_key
+from reelwork.runtime.declaration import Pipeline
 
 FILE_CHUNK_BYTES: Final = 1 << 20
+FILES_MAX: Final = 1_000
+
+
+class FilesRefused(PermanentError):
+    """The files of a submission are not what its pipeline works on; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,51 @@ async def take_video(
     return StoredVideo(key=key, sha256=sha256, size_bytes=meter.size_bytes, info=probed.info)
 
 
+class TakenFiles:
+    """The files that one job was given, in fields of its pipeline; bytes_max: of all of them together."""
+
+    def __init__(self, objects: ObjectStore, job_id: str, *, bytes_max: int) -> None:
+        self._objects = objects
+        self._job_id = job_id
+        self._bytes_left = bytes_max
+        self._bytes_max = bytes_max
+        self._by_field: dict[str, dict[str, str]] = {}
+        self.keys: list[str] = []
+
+    async def take(self, field: str, name: str, chunks: AsyncIterator[bytes]) -> None:
+        """Stores one file. Raises UploadTooLarge, FilesRefused for too many of them."""
+        files = self._by_field.setdefault(field, {})
+        if len(self.keys) == FILES_MAX:
+            raise FilesRefused(f"a job takes {FILES_MAX} files at most; send the others with another")
+        key = upload_key(self._job_id, field, len(files))
+        meter = _Meter(chunks, self._bytes_left, told_max=self._bytes_max)
+        self.keys.append(key)
+        await self._objects.put_stream(key, meter.chunks())
+        self._bytes_left -= meter.size_bytes
+        files[_unused(name or str(len(files)), files)] = key
+
+    def parameters(self, pipeline: Pipeline, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What the pipeline makes of the files, by parameter. Raises FilesRefused for a field that is none of its."""
+        made = {}
+        for field, files in self._by_field.items():
+            if field not in pipeline.files:
+                raise FilesRefused(f"pipeline {pipeline.name} takes no files in the field {field!r}")
+            if field in asked:
+                raise FilesRefused(f"the field {field!r} holds files and text; send either")
+            made[field] = pipeline.files[field](files)
+        return made
+
+    def remove(self) -> None:
+        self._objects.delete(self.keys)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    unused, number = name, 2
+    while unused in taken:
+        unused, number = f"{name} ({number})", number + 1
+    return unused
+
+
 async def file_chunks(path: Path) -> AsyncIterator[bytes]:
     """A local file, piece by piece."""
     with path.open("rb") as file:
@@ -75,9 +126,10 @@ def _probe(child: ProbeChild, objects: ObjectStore, key: str) -> ProbedVideo:
 class _Meter:
     """Counts and hashes what flows by."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], bytes_max: int) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], bytes_max: int, *, told_max: int | None = None) -> None:
         self._chunks = chunks
         self._bytes_max = bytes_max
+        self._told_max = bytes_max if told_max is None else told_max
         self.digest = hashlib.sha256()
         self.size_bytes = 0
 
@@ -86,7 +138,7 @@ class _Meter:
             self.size_bytes += len(chunk)
             if self.size_bytes > self._bytes_max:
                 raise UploadTooLarge(
-                    f"the upload is larger than {self._bytes_max} bytes; REELWORK_MAX_UPLOAD_BYTES sets the limit"
+                    f"the upload is larger than {self._told_max} bytes; REELWORK_MAX_UPLOAD_BYTES sets the limit"
                 )
             self.digest.update(chunk)
             yield chunk

@@ -158,6 +158,15 @@ class Jobs:
             return 0.0
         return measure_progress(pipeline, job.phase, self._ledger.stage_status(job.job_id))
 
+    def phase_fractions(self, job: Job) -> Mapping[str, float]:
+        """How much of each of its phases is done, in their order; a job that has not begun is at their beginning."""
+        pipeline = self._catalogue.pipelines.get(job.pipeline)
+        if pipeline is None:
+            return {}
+        if job.status is JobStatus.COMPLETED:
+            return {phase.name: 1.0 for phase in pipeline.phases}
+        return phase_fractions(pipeline, job.phase or pipeline.phases[0].name, self._ledger.stage_status(job.job_id))
+
     def detail(self, job_id: str) -> JobDetail:
         """Raises JobNotFound."""
         job = self._ledger.job(job_id)
@@ -185,15 +194,21 @@ class Jobs:
 
 
 def measure_progress(pipeline: Pipeline, phase_name: str, stages: Sequence[StageStatus]) -> float:
-    """By the phases' shares: those passed count whole, the present one as far as its stages have settled."""
-    by_name = {stage.stage: stage.progress for stage in stages}
+    """By the phases' shares."""
+    fractions = phase_fractions(pipeline, phase_name, stages)
     total = sum(phase.share for phase in pipeline.phases)
-    passed = 0.0
+    passed = sum(phase.share * fractions[phase.name] for phase in pipeline.phases)
+    return min(passed / total, PROGRESS_BEFORE_COMPLETION_MAX)
+
+
+def phase_fractions(pipeline: Pipeline, phase_name: str, stages: Sequence[StageStatus]) -> dict[str, float]:
+    """How much of each phase is done: those passed whole, the present one as far as its stages have settled."""
+    by_name = {stage.stage: stage.progress for stage in stages}
+    fractions = dict.fromkeys((phase.name for phase in pipeline.phases), 0.0)
     for phase in pipeline.phases:
         if phase.name == phase_name:
             names = phase.stages or ()
-            settled = sum(by_name.get(name, 0.0) for name in names) / len(names) if names else 0.0
-            passed += phase.share * settled
+            fractions[phase.name] = sum(by_name.get(name, 0.0) for name in names) / len(names) if names else 0.0
             break
-        passed += phase.share
-    return min(passed / total, PROGRESS_BEFORE_COMPLETION_MAX)
+        fractions[phase.name] = 1.0
+    return fractions

@@ -158,6 +158,11 @@ class TestAssets:
         (asset,) = ledger.assets("job", "frames")
         assert asset.error == "cannot open ?.mp4?"
 
+    def test_those_of_a_part_are_read_alone(self, ledger: Ledger) -> None:
+        ledger.commit(done("frames", "clip/1", "clip/2", "clip2/1", "Clip/1", "c%/1", "clip"))
+        for prefix, expected in {"clip/": ["clip/1", "clip/2"], "c%": ["c%/1"], "none": []}.items():
+            assert [asset.asset_id for asset in ledger.assets("job", "frames", prefix=prefix)] == expected
+
     def test_are_read_in_order_over_pages(self, ledger: Ledger) -> None:
         ids = [f"{number:05}" for number in range(2_345)]
         ledger.commit(done("frames", *reversed(ids)))

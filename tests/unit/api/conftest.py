@@ -45,6 +45,18 @@ class TinyParameters(BaseModel):
     max_frames: int | None = Field(None, ge=1)
 
 
+class ManyParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    pictures: list[str]
+    clips: list[str] = []
+    colour: str = "red"
+
+
+def sorted_files(files: Mapping[str, str]) -> list[str]:
+    return [f"{name} at {key}" for name, key in sorted(files.items())]
+
+
 def check(parameters: TinyParameters) -> None:
     if parameters.pipeline_id == "large":
         raise ModelMissing("weights are not on this machine; fetch them with: reelwork models pull large")
@@ -72,6 +84,12 @@ def tiny_catalogue() -> Catalogue:
         [
             Pipeline(name="analyze", services=(service,), check=check, details=details, **made),
             Pipeline(name="other", services=(), **made),
+            Pipeline(
+                name="many",
+                services=(),
+                **{**made, "parameters": ManyParameters},
+                files={"pictures": sorted_files, "clips": sorted_files},
+            ),
         ]
     )
 

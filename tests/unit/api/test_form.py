@@ -26,8 +26,8 @@ def test_the_pieces_of_a_form_do_not_matter(size: int) -> None:
 
     async def read() -> tuple[bytes, dict[str, str]]:
         form = MultipartForm(b"b", in_pieces(HEAD + content + TAIL, size))
-        await form.find_file()
-        return b"".join([chunk async for chunk in form.file_chunks()]), form.fields
+        file = await form.find_file()
+        return b"".join([chunk async for chunk in form.file_chunks(file)]), form.fields
 
     assert asyncio.run(read()) == (content, {"max_frames": "7"})
 
@@ -43,8 +43,8 @@ def test_a_large_file_takes_no_memory() -> None:
 
     async def read() -> int:
         form = MultipartForm(b"b", body())
-        await form.find_file()
-        return sum([len(chunk) async for chunk in form.file_chunks()])
+        file = await form.find_file()
+        return sum([len(chunk) async for chunk in form.file_chunks(file)])
 
     tracemalloc.start()
     try:

@@ -153,7 +153,7 @@ class TestRefusedParameters:
             ("max_frames", "-1", "max_frames: Input should be greater than or equal to 1"),
             ("pipeline_id", "shotz", "there is no analyzer 'shotz'; known analyzers: large, small"),
             ("pipeline_id", "large", "fetch them with: reelwork models pull large"),
-            ("pipeline", "analyse", "no pipeline is called 'analyse'; installed: analyze, other"),
+            ("pipeline", "analyse", "no pipeline is called 'analyse'; installed: analyze, many, other"),
             ("stride", "2", "stride: Extra inputs are not permitted"),
         ],
     )

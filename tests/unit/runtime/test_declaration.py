@@ -114,6 +114,13 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match=r"declare stage tiny\.items in different ways"):
             Catalogue.of([pipeline_of(stage_service(nothing), other)])
 
+    def test_a_stage_whose_completion_would_have_the_id_of_another_event(self) -> None:
+        service = Service("items")
+        service.on(ItemsReady, queue=ITEMS)(nothing)
+        service.stage(Submitted.topic, announced_by=ItemsBatch, completes_with=ItemsCompleted)(nothing)
+        with pytest.raises(ConfigurationError, match="rename either"):
+            Catalogue.of([pipeline_of(plain_service(nothing), service)])
+
     @pytest.mark.parametrize(
         "other",
         [

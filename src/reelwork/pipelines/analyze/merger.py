@@ -9,7 +9,6 @@ from typing import IO
 from reelwork.events import VideoRangesCompleted
 from reelwork.ledger import AssetRecord, AssetState
 from reelwork.objects import ObjectStore
-from reelwork.objects.keys import results_key, stage_output_key
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from reelwork.pipelines.analyze.analyzers import load_analyzers
 from reelwork.pipelines.analyze.parameters import AnalyzeJob
@@ -26,14 +25,9 @@ def handle_video_ranges_completed(event: VideoRangesCompleted, context: Context)
         return
     job = AnalyzeJob.model_validate(context.job.parameters)
     done = context.ledger.assets(event.job_id, RANGES_STAGE, states=[AssetState.DONE], include_late=False)
-    attempt_key = stage_output_key(event.job_id, "video.results", "merged", context.attempt)
-    with context.objects.writer(attempt_key) as file:
+    with context.results() as file:
         frames = merge_ranges(_ranges(done, context.objects), load_analyzers(job.pipeline_id))
         write_json_array(frames, file)
-    key = results_key(event.job_id)
-    context.objects.promote(attempt_key, key)
-    context.objects.delete([attempt_key])
-    context.complete_job(output_path=key)
 
 
 def write_json_array(items: Iterator[dict[str, object]], file: IO[bytes]) -> None:
