@@ -25,7 +25,7 @@ IDLE_SECONDS_MAX: Final = 60.0
 class FormFile:
     """A file of the form. name: as its sender calls it. chunks: what has come of it and was not handed on yet."""
 
-    field: str
+    field_name: str
     name: str
     chunks: list[bytes] = field(default_factory=list)
     is_whole: bool = False

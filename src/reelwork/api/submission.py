@@ -162,7 +162,7 @@ class _Upload:
     async def take(self, idempotency_key: str | None) -> Submission:
         job_id = self._state.backends.world.new_id()
         file = await self._form.find_file()
-        if file.field != FILE_FIELD:
+        if file.field_name != FILE_FIELD:
             return await self._take_files(file, job_id, idempotency_key)
         if self._form.fields:
             await self._check()
@@ -177,7 +177,7 @@ class _Upload:
         try:
             file: FormFile | None = first
             while file is not None:
-                await files.take(file.field, file.name, self._form.chunks_of(file))
+                await files.take(file.field_name, file.name, self._form.chunks_of(file))
                 file = await self._form.next_file()
             name, asked = self._asked
             pipeline = self._state.backends.catalogue.pipeline(name)
