@@ -27,12 +27,28 @@ class UndecodableFrames(PermanentError):
     """Some frames of a readable video cannot be decoded; the text names them."""
 
 
+class UnreadableImage(PermanentError):
+    """A file is not a picture that can be decoded; the text says what was found instead."""
+
+
+class UnsupportedImage(UnreadableImage):
+    """A file is something else than a picture, or a picture of a kind that is not decoded here."""
+
+
+class ImageTooLarge(UnreadableImage):
+    """A picture has more pixels than the limit; it was not decoded."""
+
+
 class UnknownAnalyzer(PermanentError):
     """`pipeline_id` names an analyzer that is not installed."""
 
 
 class ModelMissing(PermanentError):
     """The weights of a model are not on this machine; the text is the command that fetches them."""
+
+
+class UnusableModel(PermanentError):
+    """The weights or the configuration of a model cannot be used; the text says why."""
 
 
 class ProbeLimitExceeded(ReelworkError):

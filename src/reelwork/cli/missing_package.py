@@ -7,7 +7,8 @@ from typing import Final
 EXTRAS: Final = {
     "api": ("fastapi", "uvicorn", "python_multipart"),
     "analyze": ("av", "numpy", "cv2", "scenedetect", "ai_edge_litert"),
-    "ocr": ("rapidocr", "onnxruntime"),
+    "match": ("PIL", "onnx", "onnxruntime"),
+    "ocr": ("rapidocr",),
     "postgresql": ("psycopg",),
 }
 

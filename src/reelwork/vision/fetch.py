@@ -24,9 +24,9 @@ def pull_model(name: str, *, models_dir: Path | None = None, on_progress: OnProg
 
 
 def pull_sample(name: str, *, models_dir: Path | None = None, on_progress: OnProgress | None = None) -> Path:
-    """The sample clip's verified file, fetched if it is not there."""
+    """The sample's verified file, fetched if it is not there."""
     if name not in SAMPLES:
-        raise ConfigurationError(f"there is no sample clip {name!r}; the known ones are {', '.join(SAMPLES)}")
+        raise ConfigurationError(f"there is no sample {name!r}; the known ones are {', '.join(SAMPLES)}")
     return pull_pinned_file(SAMPLES[name], models_dir or default_models_dir(), on_progress=on_progress)
 
 

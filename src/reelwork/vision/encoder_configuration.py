@@ -1,0 +1,82 @@
+"""What must be known of an image encoder besides its ONNX file: how it wants its pictures, and what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reelwork.errors import ConfigurationError
+
+CODE_REVISION: Final = 1
+"""Raised whenever the same file and the same configuration would give other embeddings."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Fit(StrEnum):
+    """How a picture of any shape becomes a square."""
+
+    STRETCH = "stretch"
+    CROP = "crop"
+    PAD = "pad"
+
+
+class Layout(StrEnum):
+    """Order of the axes of the input: batch, channels, height, width."""
+
+    NCHW = "nchw"
+    NHWC = "nhwc"
+
+
+class Channels(StrEnum):
+    """Order of the colours of the input."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+class Pooling(StrEnum):
+    """How the output becomes one vector: as it is; the first token; the mean of all tokens, or of all places."""
+
+    NONE = "none"
+    FIRST = "first"
+    MEAN = "mean"
+
+
+class EncoderConfiguration(BaseModel):
+    """Read from JSON. `mean` and `std` are of values from 0 to 1, as the papers give them; `output` is the first one if
+    not named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")
+    file: str
+    input_size: int = Field(ge=1, le=2048)
+    mean: tuple[Finite, Finite, Finite] = (0.485, 0.456, 0.406)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    layout: Layout = Layout.NCHW
+    channels: Channels = Channels.RGB
+    output: str | None = None
+    pooling: Pooling = Pooling.NONE
+    fit: Fit = Fit.STRETCH
+
+    def model_version(self, weights_sha256: str) -> str:
+        """`name@version`; another file, configuration or revision is another version, so stored features never mix."""
+        known = self.model_dump_json(exclude={"name", "file"})
+        return f"{self.name}@{hashlib.sha256(f'{CODE_REVISION}{weights_sha256}{known}'.encode()).hexdigest()[:8]}"
+
+
+def read_encoder_configuration(path: Path) -> EncoderConfiguration:
+    """ConfigurationError, which names the field, for a file that is not there or not whole."""
+    try:
+        return EncoderConfiguration.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ConfigurationError(f"{path} does not describe an image encoder: {problems}") from error
