@@ -85,6 +85,22 @@ class Config(BaseSettings):
     REELWORK_DRAIN_SECONDS: float = Field(
         30, ge=0, description="After SIGTERM, how long running handlers may take to finish."
     )
+    REELWORK_ALLOWED_NETWORKS: str = Field(
+        "",
+        description="Networks or addresses, joined by commas, that downloads may reach although they are not public.",
+    )
+    REELWORK_SOURCE_FOLDERS: str = Field(
+        "", description="Folders, joined by colons, below which jobs may read products and videos; none by default."
+    )
+    REELWORK_DOWNLOAD_MAX_BYTES: int = Field(
+        2 * 1024**3, ge=1, description="Largest accepted download of a video, in bytes (2 GiB)."
+    )
+    REELWORK_DOWNLOAD_SECONDS: float = Field(900, gt=0, description="Longest download of a video, in seconds.")
+    REELWORK_EBAY_CLIENT_ID: str | None = Field(None, description="eBay application's client id (App ID).")
+    REELWORK_EBAY_CLIENT_SECRET: SecretStr | None = Field(
+        None, description="eBay application's client secret (Cert ID)."
+    )
+    REELWORK_EBAY_API_URL: str = Field("https://api.ebay.com", description="eBay's API; its sandbox has another.")
     REELWORK_LOG_LEVEL: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error."
     )
