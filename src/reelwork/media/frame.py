@@ -37,15 +37,19 @@ class PictureConverter:
 
 
 class Frame:
-    """A frame of a video: `index` counts from 0 over the presented frames, `seconds` from the first of them."""
+    """A frame of a video: `index` counts from 0 over the presented frames, `seconds` from the first of them.
 
-    __slots__ = ("_converter", "_decoded", "_pictures", "height", "index", "seconds", "width")
+    `rotation`: degrees counterclockwise by which a player would turn the pictures; they come as they were decoded.
+    """
+
+    __slots__ = ("_converter", "_decoded", "_pictures", "height", "index", "rotation", "seconds", "width")
 
     def __init__(self, decoded: VideoFrame, index: int, seconds: float, converter: PictureConverter) -> None:
         self.index = index
         self.seconds = seconds
         self.width = decoded.width
         self.height = decoded.height
+        self.rotation = decoded.rotation
         self._decoded = decoded
         self._converter = converter
         self._pictures: dict[tuple[str, int], Picture] = {}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelwork.media import Frame
 from reelwork.pipelines.analyze.analyzers.base import FrameAnalyzer
+from reelwork.vision.measures import sharpness
 from reelwork.vision.opencv import Picture, cv2, scaled_by_area
 
 PICTURE_WIDTH = 640
@@ -30,9 +31,7 @@ class QualityResult(BaseModel):
 
 
 class Quality(FrameAnalyzer[QualityResult]):
-    """Brightness, contrast, sharpness and a perceptual hash of each frame.
-
-    Sharpness: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000."""
+    """Brightness, contrast, sharpness and a perceptual hash of each frame."""
 
     name = "quality"
     result = QualityResult
@@ -40,11 +39,10 @@ class Quality(FrameAnalyzer[QualityResult]):
     def analyze(self, frame: Frame) -> QualityResult:
         luma = frame.small_gray(min(PICTURE_WIDTH, frame.width))
         mean, deviation = cv2.meanStdDev(luma)
-        _, edge_deviation = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))
         return QualityResult(
             brightness=round(float(mean[0, 0]), 2),
             contrast=round(float(deviation[0, 0]), 2),
-            sharpness=round(float(edge_deviation[0, 0]) ** 2, 2),
+            sharpness=round(sharpness(luma), 2),
             perceptual_hash=perceptual_hash(luma),
         )
 

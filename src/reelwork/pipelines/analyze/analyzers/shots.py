@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelwork.media import Frame
 from reelwork.pipelines.analyze.analyzers.base import Observation, SequenceAnalyzer, comparable
+from reelwork.vision.measures import content_change, hsv
 from reelwork.vision.opencv import cv2
 
 CUT_SCORE_MINIMUM = 27.0
@@ -53,15 +54,12 @@ class Shots(SequenceAnalyzer[ShotMeasure, ShotResult]):
         if factor > 1:
             size = (max(1, round(frame.width / factor)), max(1, round(frame.height / factor)))
             picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV))
+        return hsv(picture)
 
     def compare(self, previous: Observation | None, current: Observation) -> ShotMeasure:
         if previous is None or not comparable(previous, current):
             return ShotMeasure(score=None)
-        hue, saturation, value = cv2.sumElems(cv2.absdiff(previous, current))[:3]
-        pixels = float(current.shape[0] * current.shape[1])
-        # Summed in PySceneDetect's order: the last bit of a sum of floats depends on it.
-        return ShotMeasure(score=(hue / pixels + saturation / pixels + value / pixels) / 3.0)
+        return ShotMeasure(score=content_change(previous, current))
 
     def timeline(self, measures: Iterator[tuple[int, ShotMeasure]]) -> Iterator[ShotResult]:
         """Several cuts in quick succession count as one, at the last of them. Whether a frame is that last one is known

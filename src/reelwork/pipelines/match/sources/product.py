@@ -1,0 +1,67 @@
+"""What a source of products says: which products there are, and where pictures of each lie."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,47}")
+SLUG_LENGTH_MAX: Final = 39
+HASH_LENGTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A product as its source knows it.
+
+    key: the source's own name for it, the same on every reading. locations: http(s) addresses, absolute paths, or
+    `object:` and an object key; the best picture first.
+    """
+
+    key: str
+    title: str
+    locations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenEntry:
+    """Something in a source that cannot be used, while the rest can. where: a line, a file or a number in it."""
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where one picture of a product lies. image_id: unique within a job, and fit for object keys."""
+
+    image_id: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """product_id: unique within a job, the same on every reading, and fit for object keys."""
+
+    product_id: str
+    title: str
+    images: tuple[ImageRef, ...]
+
+
+def product_id_of(key: str) -> str:
+    """The key itself where it is a plain word, else what is readable of it and a hash."""
+    if PLAIN_KEY.fullmatch(key):
+        return key
+    ascii_key = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", ascii_key).strip("-")[:SLUG_LENGTH_MAX].rstrip("-") or "product"
+    return f"{slug}-{short_hash(key)}"
+
+
+def short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]

@@ -1,0 +1,32 @@
+"""Brings any video of a job to a file on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reelwork.objects import ObjectStore
+from reelwork.pipelines.match.access import Access, PathRefused
+from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
+from reelwork.pipelines.match.videos.download import downloaded_video
+from reelwork.pipelines.match.videos.listing import Video
+
+
+@contextmanager
+def video_file(video: Video, access: Access, objects: ObjectStore, *, uploads_prefix: str) -> Iterator[Path]:
+    """The video as a file, for the length of the block.
+
+    uploads_prefix: of the object keys that this job may name. The errors of `downloaded_video` and of `Access.path`.
+    """
+    if video.location.startswith(OBJECT_SCHEME):
+        key = video.location.removeprefix(OBJECT_SCHEME)
+        if not key.startswith(uploads_prefix):
+            raise PathRefused(f"video {video.title!r} is no upload of this job")
+        with objects.local_file(key) as path:
+            yield path
+    elif video.location.startswith(("http://", "https://")):
+        with downloaded_video(video.location, access) as path:
+            yield path
+    else:
+        yield access.path(video.location)

@@ -1,0 +1,155 @@
+"""Lists the videos of a job: files, folders, addresses and uploads, each with an id that stays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from reelwork.pipelines.match.access import Access
+from reelwork.pipelines.match.sources import BrokenEntry, SourceUnusable
+from reelwork.pipelines.match.sources.grouping import natural_order
+from reelwork.pipelines.match.sources.product import product_id_of, short_hash
+from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
+
+VIDEOS_MAX: Final = 10_000
+VIDEO_SUFFIXES: Final = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg"),
+        *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".nut", ".3gp"),
+    )
+)
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PathSource(_Source):
+    """A video file, or a folder whose videos are meant, below a folder that jobs may read."""
+
+    source: Literal["path"] = "path"
+    path: str
+
+
+class UrlSource(_Source):
+    """The http(s) address of a video, or of a page with one that yt-dlp knows."""
+
+    source: Literal["url"] = "url"
+    url: str
+
+
+class UploadedSource(_Source):
+    """files: object keys by the names that the user's files have."""
+
+    source: Literal["upload"] = "upload"
+    files: dict[str, str]
+
+
+VideoSource = Annotated[PathSource | UrlSource | UploadedSource, Field(discriminator="source")]
+_SOURCE: TypeAdapter[VideoSource] = TypeAdapter(VideoSource)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """video_id: unique within a job, the same on every reading, fit for object keys. title: what the user calls it.
+
+    location: an absolute path, an http(s) address, or `object:` and an object key.
+    """
+
+    video_id: str
+    title: str
+    location: str
+
+
+def load_video_source(given: Mapping[str, Any]) -> PathSource | UrlSource | UploadedSource:
+    """SourceUnusable for what is no source of videos."""
+    try:
+        return _SOURCE.validate_python(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SourceUnusable(f"a source of videos: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def check_video_source(source: PathSource | UrlSource | UploadedSource, access: Access) -> None:
+    """Refuses at submit what cannot work later, without asking anyone."""
+    match source:
+        case PathSource(path=path):
+            access.path(path)
+        case UrlSource(url=url):
+            access.fetcher.guard.check_url(url)
+
+
+def list_videos(
+    sources: Iterable[PathSource | UrlSource | UploadedSource], access: Access, *, videos_max: int = VIDEOS_MAX
+) -> Iterator[Video | BrokenEntry]:
+    """Every video once, at most `videos_max`; what is broken or left out is told in its place.
+
+    PathRefused and DownloadRefused end the listing. Whether a file is a video is found out when it is read.
+    """
+    ids: set[str] = set()
+    locations: set[str] = set()
+    for number, source in enumerate(sources):
+        for found in _found(source, access):
+            if isinstance(found, BrokenEntry):
+                yield found
+                continue
+            title, location = found
+            if location in locations:
+                continue
+            if len(ids) == videos_max:
+                yield BrokenEntry("videos", f"there are more than {videos_max} videos; the rest is left out")
+                return
+            video_id = product_id_of(title)
+            while video_id in ids:  # two files of one name
+                video_id = f"{product_id_of(title)}-{short_hash(f'{number}/{location}/{video_id}')}"
+            ids.add(video_id)
+            locations.add(location)
+            yield Video(video_id, title, location)
+
+
+def _found(source: PathSource | UrlSource | UploadedSource, access: Access) -> Iterator[tuple[str, str] | BrokenEntry]:
+    """Titles and locations."""
+    match source:
+        case PathSource(path=text):
+            path = access.path(text)
+            if path.is_dir():
+                yield from _in_folder(path)
+            else:
+                yield path.stem, str(path)
+        case UrlSource(url=url):
+            access.fetcher.guard.check_url(url)
+            yield title_of_url(url), url
+        case UploadedSource(files=files):
+            if not files:
+                yield BrokenEntry("upload", "no video was uploaded")
+            for name, key in files.items():
+                yield PurePath(name.replace("\\", "/")).stem or name, f"{OBJECT_SCHEME}{key}"
+
+
+def title_of_url(url: str) -> str:
+    """The file's name without its suffix; where the path ends in none, the host and all behind it."""
+    parts = urlsplit(url)
+    name = PurePath(unquote(parts.path))
+    if name.suffix.lower() in VIDEO_SUFFIXES:
+        return name.stem
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.hostname or ''}{parts.path}{query}"
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, str] | BrokenEntry]:
+    """All videos in a folder and in those inside it; links to folders are not followed."""
+    empty = True
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_order)
+        for name in sorted(names, key=natural_order):
+            if PurePath(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
+                empty = False
+                yield PurePath(name).stem, str(Path(parent, name))
+    if empty:
+        yield BrokenEntry(str(folder), "the folder holds no videos; put MP4, MOV, MKV, WebM or AVI files into it")
