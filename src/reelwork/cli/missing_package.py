@@ -7,7 +7,7 @@ from typing import Final
 EXTRAS: Final = {
     "api": ("fastapi", "uvicorn", "python_multipart"),
     "analyze": ("av", "numpy", "cv2", "scenedetect", "ai_edge_litert"),
-    "match": ("PIL", "onnx", "onnxruntime"),
+    "match": ("PIL", "onnx", "onnxruntime", "yt_dlp"),
     "ocr": ("rapidocr",),
     "postgresql": ("psycopg",),
 }

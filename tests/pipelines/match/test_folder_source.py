@@ -166,7 +166,7 @@ class TestForbiddenPaths:
 
 class TestRegistry:
     def test_the_sources_are_known_by_name(self) -> None:
-        assert {"folder", "upload"} <= set(known_sources())
+        assert {"catalogue", "ebay", "folder", "shopify", "upload"} <= set(known_sources())
 
     # (what a job says, what it is told)
     @pytest.mark.parametrize(
