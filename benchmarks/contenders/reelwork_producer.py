@@ -15,7 +15,7 @@ from reelwork.runtime.backends import Backends, open_backends
 from reelwork.runtime.jobs import Jobs
 from reelwork.settings import Config
 
-EVENTS_PER_WORK = 200
+EVENTS_PER_WORK = 100
 
 
 class ReelworkPublisher:

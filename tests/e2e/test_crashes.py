@@ -94,7 +94,7 @@ def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
         while not (status := ledger.job(job_id).status).is_terminal:
             assert time.monotonic() < deadline, ledger.stage_status(job_id)
             select.select([listener], [], [], 0.5)
-            listener.clear()
+            listener.take()
     return status
 
 

@@ -67,7 +67,7 @@ class Shop:
             while (stage := self.stage(job_id)).late < late:
                 assert time.monotonic() < deadline, stage
                 select.select([listener], [], [], 0.5)
-                listener.clear()
+                listener.take()
         return stage
 
 

@@ -64,7 +64,7 @@ def test_a_commit_rings_and_a_rollback_does_not(database: Database) -> None:
 
     def interrupted() -> None:
         with database.write() as connection:
-            connection.ring()
+            connection.ring(["a queue"])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -73,9 +73,9 @@ def test_a_commit_rings_and_a_rollback_does_not(database: Database) -> None:
         connection.execute("SELECT 1")
     assert not has_rung(listener, 0)
     with database.write() as connection:
-        connection.ring()
+        connection.ring(["a queue"])
     assert has_rung(listener)
-    assert listener.clear()
+    assert listener.take() == {"a queue"}
     listener.close()
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_is_killed_and_comes_back() -> None:
             ledger.commit(Work(new_job=NewJob(job_id="meanwhile", pipeline="p", input_path="x")))
         with pytest.raises(StoreUnavailable):
             ledger.jobs()
-        while listener.clear():
+        while listener.take() is not None:
             assert has_rung(listener)  # first its last words, then the end of the connection
         listener.close()
         server.restart()

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
-from reelwork.database import Connection, Database, Listener, Statements
+from reelwork.database import EVERYBODY, Connection, Database, Listener, Statements
 from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
@@ -51,6 +52,7 @@ class SqlCourier:
         ]
         if rows:
             connection.executemany(statement(connection.dialect, "enqueue"), rows)
+            connection.ring({row[0] for row in rows})
 
     def lost(self, connection: Connection, receipts: Sequence[Any]) -> set[object]:
         """Those whose message is in other hands by now, or gone; the others stay as they are until the commit."""
@@ -68,6 +70,7 @@ class SqlCourier:
             own = connection.array(sorted(topics[queue]))
             copied = (queue, VISIBLE_AT_ONCE, last_sequence - len(messages), last_sequence, own, now_ms)
             connection.execute(statement(connection.dialect, "forward"), copied)
+        connection.ring(topics.keys())
 
     def acknowledge(self, connection: Connection, receipts: Sequence[Any]) -> None:
         connection.executemany(statement(connection.dialect, "acknowledge"), sorted(receipts))
@@ -105,11 +108,7 @@ class SqlBroker(Broker):
         await self._run(self._publish, messages)
 
     def _publish(self, messages: Sequence[Message]) -> None:
-        def publish(connection: Connection) -> None:
-            self.courier.publish(connection, messages, self._now_ms())
-            connection.ring()
-
-        self._database.transact(publish)
+        self._database.transact(lambda connection: self.courier.publish(connection, messages, self._now_ms()))
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
@@ -117,23 +116,28 @@ class SqlBroker(Broker):
         while True:
             if self._bell.is_deaf:
                 self._bell.hear(await self._run(self._database.listen))
-            rings = self._bell.rings
-            next_visible = await self._run(self._next_visible, queue)
-            now_ms = self._now_ms()
-            if next_visible is not None and next_visible > now_ms + self._hidden_ms_max:
-                await self._run(self._recall, queue)
-                next_visible = VISIBLE_AT_ONCE
-            if next_visible is not None and next_visible <= now_ms:
-                deliveries = await self._run(self._claim, queue, limit)
-                if deliveries:
-                    return deliveries
+            rings = self._bell.rings(queue)
+            deliveries, next_visible = await self._run(self._take, queue, limit)
+            if deliveries:
+                return deliveries
             remaining = deadline - loop.time()
             if remaining <= 0:
                 return []
             pause = min(remaining, IDLE_POLL_SECONDS)
             if next_visible is not None:
-                pause = min(pause, max(next_visible - now_ms, 1) / 1000)
-            await self._bell.wait(rings, pause)
+                pause = min(pause, max(next_visible - self._now_ms(), 1) / 1000)
+            await self._bell.wait(queue, rings, pause)
+
+    def _take(self, queue: str, limit: int) -> tuple[list[Delivery], int | None]:
+        """What can be had at once; and otherwise when to look again at the latest, epoch ms."""
+        next_visible = self._next_visible(queue)
+        now_ms = self._now_ms()
+        if next_visible is not None and next_visible > now_ms + self._hidden_ms_max:
+            self._recall(queue)
+            next_visible = VISIBLE_AT_ONCE
+        if next_visible is None or next_visible > now_ms:
+            return [], next_visible
+        return self._claim(queue, limit), next_visible
 
     def _next_visible(self, queue: str) -> int | None:
         row = self._database.read(self._statement("next_visible"), (queue, self._now_ms()))
@@ -180,7 +184,7 @@ class SqlBroker(Broker):
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         await self.settle("release", deliveries, 0)
-        await self._run(self._database.ring)
+        await self._run(self._database.ring, {delivery.queue for delivery in deliveries})
 
     async def settle(self, name: str, deliveries: Sequence[Delivery], after_seconds: float) -> int:
         """Runs one of the statements that end or extend leases; returns how many of them still stood."""
@@ -233,8 +237,8 @@ class _Bell:
     def __init__(self) -> None:
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._rung = asyncio.Event()
-        self.rings = 0
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._rings: Counter[str] = Counter()
 
     @property
     def is_deaf(self) -> bool:
@@ -246,24 +250,32 @@ class _Bell:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(listener.fileno(), self._take)
-        self._ring()
+        self._ring([EVERYBODY])
 
     def _take(self) -> None:
-        if self._listener is not None and not self._listener.clear():
+        queues = self._listener.take() if self._listener is not None else None
+        if queues is None:
             self.close()
-        self._ring()
+            queues = [EVERYBODY]
+        self._ring(queues)
 
-    def _ring(self) -> None:
-        self.rings += 1
-        self._rung.set()
-        self._rung = asyncio.Event()
+    def _ring(self, queues: Collection[str]) -> None:
+        self._rings.update(queues)
+        for queue in list(self._waiting) if EVERYBODY in queues else queues:
+            waiting = self._waiting.pop(queue, None)
+            if waiting is not None:
+                waiting.set()
 
-    async def wait(self, rings: int, seconds: float) -> None:
-        """Returns at the first ring after the one numbered `rings`, or after `seconds`."""
-        if self.rings == rings:
+    def rings(self, queue: str) -> int:
+        """How often it rang for this queue."""
+        return self._rings[queue] + self._rings[EVERYBODY]
+
+    async def wait(self, queue: str, rings: int, seconds: float) -> None:
+        """Returns at the first ring for the queue after the one numbered `rings`, or after `seconds`."""
+        if self.rings(queue) == rings:
             try:
                 async with asyncio.timeout(seconds):
-                    await self._rung.wait()
+                    await self._waiting.setdefault(queue, asyncio.Event()).wait()
             except TimeoutError:
                 return
 

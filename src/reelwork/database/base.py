@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -23,6 +23,8 @@ CONFLICT_TRIES_MAX: Final = 10
 CONFLICT_SECONDS_MAX: Final = 75.0  # then no other try begins: time enough for the database to cut off who stalls
 CONFLICT_PAUSE_SECONDS_MIN: Final = 0.002
 CONFLICT_PAUSE_SECONDS_MAX: Final = 0.25
+EVERYBODY: Final = "*"
+"""A ring by this name is for whoever listens."""
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -61,8 +63,8 @@ class Connection(Protocol):
     def array(self, values: Sequence[Any], /) -> str:
         """A list as a parameter of one statement."""
 
-    def ring(self) -> None:
-        """Wakes every listener as soon as this transaction is committed."""
+    def ring(self, names: Collection[str], /) -> None:
+        """Rings by these names as soon as this transaction is committed."""
 
     def show_early(self) -> None:
         """Lets go of the locks before the disk has the commit, so others may see what a power cut then takes back.
@@ -78,8 +80,8 @@ class Listener(ABC):
     def fileno(self) -> int: ...
 
     @abstractmethod
-    def clear(self) -> bool:
-        """Takes the rings that are there. False when it is deaf from now on: close it and listen anew."""
+    def take(self) -> Collection[str] | None:
+        """The names of the rings that are there. None when it is deaf from now on: close it and listen anew."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -119,8 +121,8 @@ class Database(ABC):
         """A list as a parameter of one statement."""
 
     @abstractmethod
-    def ring(self) -> None:
-        """Wakes every listener. Never raises: it comes after a commit, which no failure to ring can take back."""
+    def ring(self, names: Collection[str] = (EVERYBODY,)) -> None:
+        """Never raises: it comes after a commit, which no failure to ring can take back."""
 
     @abstractmethod
     def listen(self) -> Listener: ...

@@ -8,13 +8,15 @@ import os
 import secrets
 import socket
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from reelwork.database.base import Listener
+from reelwork.database.base import EVERYBODY, Listener
 from reelwork.errors import StoreUnavailable
 
-WAKE_BYTES: Final = 1
+RING_BYTES_MAX: Final = 4_096
+RINGS_HELD: Final = 10  # the least that a system keeps for a socket; with so many there, others may have been lost
 BIND_TRIES_MAX: Final = 100
 SOCKET_FOLDER_BYTES_MAX: Final = 49
 
@@ -22,8 +24,8 @@ SOCKET_FOLDER_BYTES_MAX: Final = 49
 class Doorbell:
     """Tells every process with this database open that a commit has left something to do.
 
-    Listeners bind a datagram socket in a folder named after the database; ringing sends a byte to each. A lost ring
-    costs one polling interval, never a message.
+    Listeners bind a datagram socket in a folder named after the database; ringing sends a few names to each. A lost
+    ring costs one polling interval, never a message.
     """
 
     def __init__(self, database: Path) -> None:
@@ -32,18 +34,21 @@ class Doorbell:
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
 
-    def ring(self) -> None:
+    def ring(self, names: Collection[str] = (EVERYBODY,)) -> None:
         """Never raises: it comes after the commit, which no failure to ring can take back."""
+        told = "\n".join(names).encode()
+        if len(told) > RING_BYTES_MAX:
+            told = EVERYBODY.encode()
         with contextlib.suppress(OSError):
             for listener in os.listdir(self._folder):
-                self._ring(self._folder / listener)
+                self._ring(f"{self._folder}/{listener}", told)
 
-    def _ring(self, address: Path) -> None:
+    def _ring(self, address: str, told: bytes) -> None:
         try:
-            self._sender.sendto(b"!" * WAKE_BYTES, str(address))
+            self._sender.sendto(told, address)
         except ConnectionRefusedError:
             with contextlib.suppress(OSError):
-                address.unlink()  # its process is gone
+                os.unlink(address)  # its process is gone
         except OSError:
             pass  # it has rings enough waiting, or hung up
 
@@ -76,11 +81,14 @@ class SocketListener(Listener):
     def fileno(self) -> int:
         return self.socket.fileno()
 
-    def clear(self) -> bool:
+    def take(self) -> Collection[str]:
+        rings: list[str] = []
         with contextlib.suppress(BlockingIOError):
-            while self.socket.recv(WAKE_BYTES):
-                pass
-        return True
+            while True:
+                rings.append(self.socket.recv(RING_BYTES_MAX).decode())
+        if len(rings) >= RINGS_HELD:
+            return [EVERYBODY]
+        return {name for ring in rings for name in ring.split("\n")}
 
     def close(self) -> None:
         address = self.address

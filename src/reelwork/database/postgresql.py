@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reelwork.database.arrays import array_literal
-from reelwork.database.base import Cursor, Database, Listener, Result, Row, StatementRefused
+from reelwork.database.base import EVERYBODY, Cursor, Database, Listener, Result, Row, StatementRefused
 from reelwork.errors import ConfigurationError, InvalidWork, StoreUnavailable, StoreUnreachable, WriteConflict
 
 POOL_CONNECTIONS: Final = 4
@@ -39,7 +39,8 @@ BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = b"COMMIT"
 DO_NOT_WAIT_FOR_DISK: Final = b"SELECT set_config('synchronous_commit', 'off', true)"
 WAIT_FOR_DISK: Final = b"SELECT pg_logical_emit_message(true, 'reelwork', '')"
-RING: Final = b"SELECT pg_notify('reelwork', '')"
+RING: Final = b"SELECT pg_notify('reelwork', $1)"
+RING_BYTES_MAX: Final = 7_999
 # A hash join or a full scan is never right for what runs here, and without fresh statistics it may look so.
 SESSION: Final = (
     f"SET lock_timeout = {LOCK_TIMEOUT_MS}; "
@@ -109,7 +110,7 @@ class PostgresqlConnection:
     def __init__(self, connection: psycopg.Connection[Any], pipeline: psycopg.Pipeline) -> None:
         self._connection = connection
         self._pipeline = pipeline
-        self.rings = False
+        self.rings: frozenset[str] = frozenset()
         self.is_shown_early = False
 
     def execute(self, statement: str | bytes, parameters: Sequence[Any] = ()) -> PipelinedCursor:
@@ -124,8 +125,8 @@ class PostgresqlConnection:
     def array(values: Sequence[Any]) -> str:
         return array_literal(values)
 
-    def ring(self) -> None:
-        self.rings = True
+    def ring(self, names: Collection[str]) -> None:
+        self.rings = self.rings.union(names)
 
     def show_early(self) -> None:
         if not self.is_shown_early:
@@ -140,7 +141,7 @@ class PostgresqlConnection:
             self.execute(WAIT_FOR_DISK)
             commits.append(self.execute(COMMIT))
         if self.rings:
-            self.execute(RING)
+            self.execute(RING, (_told(self.rings),))
         return commits
 
 
@@ -210,9 +211,9 @@ class PostgresqlDatabase(Database):
     def array(self, values: Sequence[Any]) -> str:
         return array_literal(values)
 
-    def ring(self) -> None:
+    def ring(self, names: Collection[str] = (EVERYBODY,)) -> None:
         with contextlib.suppress(StoreUnavailable):
-            self.run(RING.decode())
+            self.run(RING.decode(), (_told(names),))
 
     def listen(self) -> Listener:
         with self._errors("cannot be listened to"):
@@ -304,17 +305,23 @@ class NotificationListener(Listener):
         """Also of a connection that was lost: a loop must be able to forget it."""
         return self._fileno
 
-    def clear(self) -> bool:
+    def take(self) -> Collection[str] | None:
+        names: set[str] = set()
         try:
             self._connection.pgconn.consume_input()
-            while self._connection.pgconn.notifies() is not None:
-                pass
+            while (ring := self._connection.pgconn.notifies()) is not None:
+                names.update(ring.extra.decode().split("\n"))
         except psycopg.OperationalError:
-            return False
-        return not self._connection.closed
+            return None
+        return None if self._connection.closed else names
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _told(names: Collection[str]) -> str:
+    told = "\n".join(names)
+    return told if len(told.encode()) <= RING_BYTES_MAX else EVERYBODY
 
 
 def _prepare_session(connection: Any, _record: object) -> None:

@@ -11,14 +11,14 @@ import fcntl
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy import Connection as ReadConnection
 
-from reelwork.database.base import Database, Listener, Result, Row
+from reelwork.database.base import EVERYBODY, Database, Listener, Result, Row
 from reelwork.database.doorbell import Doorbell
 from reelwork.database.log import LOG_PAGES_MAX, Log
 from reelwork.errors import ConfigurationError, StoreUnavailable
@@ -37,14 +37,14 @@ class SqliteConnection(sqlite3.Connection):
     """The driver's connection, and what `reelwork.database.base.Connection` asks for besides."""
 
     dialect = "sqlite"
-    rings = False
+    rings: frozenset[str] = frozenset()
 
     @staticmethod
     def array(values: Sequence[Any]) -> str:
         return json.dumps(values)
 
-    def ring(self) -> None:
-        self.rings = True
+    def ring(self, names: Collection[str]) -> None:
+        self.rings = self.rings.union(names)
 
     def show_early(self) -> None:
         """Its log is on the disk before anybody sees what it says."""
@@ -101,9 +101,9 @@ class SqliteDatabase(Database):
         with self._mutex:
             with self._locked():
                 yield from self._transaction(is_durable=is_durable)
-            rings, self._connection.rings = self._connection.rings, False
+            rings, self._connection.rings = self._connection.rings, frozenset()
         if rings:
-            self.doorbell.ring()
+            self.doorbell.ring(rings)
         self._log.keep_short()
 
     def _transaction(self, *, is_durable: bool) -> Iterator[SqliteConnection]:
@@ -114,7 +114,7 @@ class SqliteDatabase(Database):
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.rings = False
+                self._connection.rings = frozenset()
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -147,8 +147,8 @@ class SqliteDatabase(Database):
     def array(self, values: Sequence[Any]) -> str:
         return json.dumps(values)
 
-    def ring(self) -> None:
-        self.doorbell.ring()
+    def ring(self, names: Collection[str] = (EVERYBODY,)) -> None:
+        self.doorbell.ring(names)
 
     def listen(self) -> Listener:
         return self.doorbell.listen()

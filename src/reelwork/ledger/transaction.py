@@ -180,7 +180,6 @@ class SqlTransaction(ABC):
         )
         if self._courier is not None:
             self._publish(self._courier, fresh, now_ms)
-            self._connection.ring()
 
     def _publish(self, courier: Courier, events: Sequence[Message], now_ms: int) -> None:
         """Puts into their queues what was just put into the outbox."""

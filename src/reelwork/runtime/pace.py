@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 GROUP_SECONDS: Final = 0.02
-GROUP_MAX: Final = 500
+GROUP_MAX: Final = 80  # more would hold the lock of the ledger for longer than others like to wait
 GROWTH: Final = 4
 
 

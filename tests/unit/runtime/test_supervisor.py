@@ -83,7 +83,7 @@ async def until(house: House, is_so: Callable[[], bool]) -> None:
     with contextlib.closing(house.backends.ledger.database.listen()) as listener:  # type: ignore[attr-defined]
         while not is_so():
             await asyncio.to_thread(select.select, [listener], [], [], 0.25)
-            listener.clear()
+            listener.take()
 
 
 def have_ended(pids: list[int]) -> bool:
