@@ -132,7 +132,7 @@ async def _submit_json(request: Request, state: State, idempotency_key: str | No
     if not isinstance(asked, dict) or not isinstance(asked.get(PIPELINE_FIELD), str):
         raise HTTPException(400, f"send an object with the field {PIPELINE_FIELD!r}, and the pipeline's parameters")
     pipeline = state.backends.catalogue.pipeline(asked.pop(PIPELINE_FIELD))
-    if not pipeline.files:
+    if pipeline.files is None:
         raise HTTPException(400, f"{pipeline.name} works on a video; send it as multipart/form-data, in {FILE_FIELD!r}")
     checked = await run_in_threadpool(state.jobs.check, pipeline.name, asked)
     job_id = state.backends.world.new_id()

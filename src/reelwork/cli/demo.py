@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from reelwork.cli import options
-from reelwork.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from reelwork.cli.embedded_video import AnalyzedVideo
@@ -30,12 +29,13 @@ def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = Fal
     summary.json and the job's data.
     """
     from reelwork.cli.output import tell, tell_json
+    from reelwork.cli.output_file import make_folder
     from reelwork.cli.pull import pull
     from reelwork.cli.summary import read_results, summarize
     from reelwork.cli.summary_view import completions_view, summary_view
     from reelwork.vision import pull_model, pull_sample
 
-    _make_folder(output)
+    make_folder(output, option="--output")
     video = pull(SAMPLE, pull_sample)
     pull("efficientdet-lite0", pull_model)
     results = output / "results.json"
@@ -76,12 +76,3 @@ def _draw(path: Path, video: Path, finished: AnalyzedVideo, frames: list[dict[st
         f"{timecode(known['duration_seconds'])} · {len(frames)} frames · {len(shots)} shots · analysed by Reelwork"
     )
     write_sheet(path, video, finished.index, frames, shots, title=f"{SAMPLE}.mp4", subtitle=subtitle)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot make the folder {folder}: {error.strerror}; choose one with --output"
-        ) from None

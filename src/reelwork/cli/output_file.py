@@ -22,6 +22,16 @@ def refuse_unwritable(path: Path | None) -> None:
         raise ConfigurationError(f"cannot write {path}: the folder {folder} is not yours to write to")
 
 
+def make_folder(folder: Path, *, option: str) -> None:
+    """Raises ConfigurationError where there can be none; `option` is what chooses another."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the folder {folder}: {error.strerror}; choose one with {option}"
+        ) from None
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that gets its name when the block ends well. Raises ConfigurationError where it cannot be written."""

@@ -17,14 +17,19 @@ _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}")
 _KIND = re.compile(r"[a-z]{1,20}")
 
 
+def inputs_prefix(job_id: str) -> str:
+    """Everything that a job was given."""
+    return f"{INPUT_PREFIX}{_checked(_JOB_ID, job_id)}/"
+
+
 def input_key(job_id: str) -> str:
     """The uploaded source of a job."""
-    return f"{INPUT_PREFIX}{_checked(_JOB_ID, job_id)}/source.mp4"
+    return f"{inputs_prefix(job_id)}source.mp4"
 
 
 def upload_key(job_id: str, kind: str, number: int) -> str:
     """One of many files that a job was given; kind: what it is to the job, such as `products`."""
-    return f"{INPUT_PREFIX}{_checked(_JOB_ID, job_id)}/{_checked(_KIND, kind)}/{number:05d}"
+    return f"{inputs_prefix(job_id)}{_checked(_KIND, kind)}/{number:05d}"
 
 
 def job_of_input(key: str) -> str | None:

@@ -159,7 +159,7 @@ class Pipeline:
     parameters: the model of what a job of this pipeline is given. submitted: the event that hands a new job to the
     first service. check: refuses, at submit, parameters that cannot work here. details: what the pipeline adds to the
     account of one of its jobs. files: its parameters that may be given as files, with what makes a parameter of their
-    object keys by file name; a pipeline without any works on one video.
+    object keys by file name; none of them where it works on parameters alone. None = it works on one video.
     """
 
     name: str
@@ -169,7 +169,7 @@ class Pipeline:
     services: tuple[Service, ...]
     check: Callable[[Any], None] | None = None
     details: Callable[[Job, Ledger], Mapping[str, Any]] | None = None
-    files: Mapping[str, Callable[[Mapping[str, str]], Any]] = field(default_factory=dict)
+    files: Mapping[str, Callable[[Mapping[str, str]], Any]] | None = None
 
     @property
     def subscriptions(self) -> list[Subscription]:
@@ -211,7 +211,7 @@ class Catalogue:
 
     def file_fields(self) -> frozenset[str]:
         """Every parameter of any pipeline that may be given as files."""
-        return frozenset(field for pipeline in self.pipelines.values() for field in pipeline.files)
+        return frozenset(field for pipeline in self.pipelines.values() for field in pipeline.files or ())
 
     def services(self) -> list[str]:
         return sorted({subscription.service for subscription in self.subscriptions})

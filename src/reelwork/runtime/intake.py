@@ -92,12 +92,13 @@ class TakenFiles:
     def parameters(self, pipeline: Pipeline, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What the pipeline makes of the files, by parameter. Raises FilesRefused for a field that is none of its."""
         made = {}
+        makers = pipeline.files or {}
         for field, files in self._by_field.items():
-            if field not in pipeline.files:
+            if field not in makers:
                 raise FilesRefused(f"pipeline {pipeline.name} takes no files in the field {field!r}")
             if field in asked:
                 raise FilesRefused(f"the field {field!r} holds files and text; send either")
-            made[field] = pipeline.files[field](files)
+            made[field] = makers[field](files)
         return made
 
     def remove(self) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
+from pydantic import SecretStr
 
 from reelwork.broker import SqlBroker
 from reelwork.errors import ConfigurationError, ReelworkError, StoreUnavailable
@@ -140,9 +141,8 @@ def check_services(catalogue: Catalogue, services: Sequence[str]) -> None:
 
 def worker_environment(config: Config) -> dict[str, str]:
     """The settings of this process as environment variables, for its children: none that it has set aside itself."""
-    secret = {"REELWORK_API_TOKEN", "REELWORK_DATABASE_URL"}
-    own = config.model_dump(mode="json", exclude_none=True, exclude=secret)
-    if config.REELWORK_DATABASE_URL is not None:
-        own["REELWORK_DATABASE_URL"] = config.database_url
+    secrets = {name: value for name, value in config if isinstance(value, SecretStr)}
+    own = config.model_dump(mode="json", exclude_none=True, exclude=set(secrets))
+    own |= {name: value.get_secret_value() for name, value in secrets.items() if name != "REELWORK_API_TOKEN"}
     inherited = {name: value for name, value in os.environ.items() if name not in Config.model_fields}
     return {**inherited, **{name: str(value) for name, value in own.items()}, "OPENBLAS_NUM_THREADS": "1"}
