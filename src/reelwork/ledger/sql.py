@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import fields
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Row, Select, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, case, cast, func, select, tuple_
 from sqlalchemy.exc import DataError
 
 from reelwork.database import Database
@@ -35,6 +36,11 @@ from reelwork.ledger.transaction import SqlTransaction, statement
 from reelwork.ledger.work import Work, is_text, texts_among
 
 ASSET_PAGE_SIZE = 1_000
+# A job as hot statements read it too: its parameters are text.
+JOB_COLUMNS: Final[Sequence[ColumnElement[Any]]] = [
+    cast(column, Text) if column is schema.jobs.c.parameters else column
+    for column in (schema.jobs.c[field.name] for field in fields(Job))
+]
 TRANSACTIONS: Mapping[str, type[SqlTransaction]] = {"sqlite": SqliteTransaction, "postgresql": PostgresqlTransaction}
 
 T = TypeVar("T")
@@ -66,7 +72,7 @@ class SqlLedger(Ledger):
         return found[job_id]
 
     def find_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
-        jobs = (_found_job(row) for row in self._hot_rows("find_jobs", self.database.array(texts_among(job_ids))))
+        jobs = (_job(row) for row in self._hot_rows("find_jobs", self.database.array(texts_among(job_ids))))
         return {job.job_id: job for job in jobs}
 
     def jobs(
@@ -78,7 +84,7 @@ class SqlLedger(Ledger):
         limit: int = PAGE_SIZE,
     ) -> list[Job]:
         table = schema.jobs
-        query = select(table).order_by(table.c.created_at.desc(), table.c.job_id.desc()).limit(limit)
+        query = select(*JOB_COLUMNS).order_by(table.c.created_at.desc(), table.c.job_id.desc()).limit(limit)
         if statuses:
             query = query.where(table.c.status.in_([status.value for status in statuses]))
         if pipeline is not None:
@@ -236,7 +242,7 @@ class SqlLedger(Ledger):
         return bool(self._rows(select(table.c.message_id).where(table.c.queue == queue, in_hand).limit(1)))
 
     def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:
-        return [_found_job(row) for row in self._hot_rows("unswept_jobs", ended_before_ms, limit)]
+        return [_job(row) for row in self._hot_rows("unswept_jobs", ended_before_ms, limit)]
 
     def mark_swept(self, job_id: str) -> None:
         self.database.run(statement(self.database.dialect, "mark_swept"), (self.now_ms(), job_id))
@@ -258,7 +264,8 @@ class SqlLedger(Ledger):
         return self.database.rows(statement(self.database.dialect, name), parameters)
 
 
-def _found_job(row: tuple[Any, ...]) -> Job:
+def _job(row: Sequence[Any]) -> Job:
+    """From JOB_COLUMNS."""
     (job_id, status, created_at, updated_at, input_path, output_path, error_message, *rest) = row
     pipeline, phase, parameters, idempotency_key = rest
     return Job(
@@ -274,11 +281,6 @@ def _found_job(row: tuple[Any, ...]) -> Job:
         parameters=json.loads(parameters),
         idempotency_key=idempotency_key,
     )
-
-
-def _job(row: Row[Any]) -> Job:
-    columns = {name: value for name, value in row._mapping.items() if name not in ("failed_stage", "swept_at")}
-    return Job(**{**columns, "status": JobStatus(row.status)})
 
 
 def _stage(row: tuple[Any, ...]) -> StageStatus:
