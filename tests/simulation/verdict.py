@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from tests.simulation.history import Violation
 from tests.simulation.pipeline import COMPLETED
 from tests.simulation.scenario import STAGES, JobShape
-
-if TYPE_CHECKING:
-    from tests.simulation.simulation import Simulation
+from tests.simulation.setting import Setting
 
 DEATHS_MAX = 4
 LIFE = ("plan", "more", "finish")
 
 
-def check_end(simulation: Simulation) -> None:
-    """Raises Violation."""
-    for job_id, shape in simulation.shapes.items():
-        _Ending(simulation, job_id, shape).check()
+def check_end(setting: Setting, played: Mapping[tuple[str, str], int]) -> None:
+    """Raises Violation. played: how often each thing was worked on, by (job id, thing)."""
+    for job_id, shape in setting.shapes.items():
+        _Ending(setting, played, job_id, shape).check()
 
 
 class _Ending:
     """How one job ended."""
 
-    def __init__(self, simulation: Simulation, job_id: str, shape: JobShape) -> None:
-        self._simulation = simulation
-        self._ask = simulation.store.eye.execute
+    def __init__(self, setting: Setting, played: Mapping[tuple[str, str], int], job_id: str, shape: JobShape) -> None:
+        self._setting = setting
+        self._played = played
+        self._ask = setting.store.eye.execute
         self._job_id = job_id
         self._shape = shape
         (self._status, self._error) = self._ask(
@@ -45,16 +44,16 @@ class _Ending:
         self._insist(not twice, f"{twice} took effect more than once")
         for stage in STAGES:
             self._check_stage(stage)
-        if self._simulation.is_steady:
+        if self._setting.is_steady:
             self._check_killers()
 
     def _check_status(self) -> None:
-        shape, policies = self._shape, self._simulation.scenario.policies
+        shape, policies = self._shape, self._setting.scenario.policies
         needed = [thing for thing in shape.fates if thing in LIFE]
         whole = tuple(f"{stage}/" for stage in STAGES if not policies[stage].allow_partial)
         needed += [thing for thing in shape.fates if thing.startswith(whole)]
         cursed = [thing for thing in needed if shape.fates[thing].kind == "cursed"]
-        right = "cancelled" if self._job_id in self._simulation.cancelled else "failed" if cursed else "completed"
+        right = "cancelled" if self._job_id in self._setting.cancelled else "failed" if cursed else "completed"
         if cursed and self._status == "completed" and all(map(self._may_do_without, cursed)):
             right = "completed"
         self._insist(self._status == right, f"it is {self._status} ({self._error}) and should be {right}")
@@ -83,7 +82,7 @@ class _Ending:
         told = {name: self._topics[f"job.{name}"] for name in ("completed", "failed", "cancelled")}
         ended = {
             "completed": int(self._status == "completed"),
-            "failed": self._simulation.checker.failures.get(self._job_id, 0),
+            "failed": self._setting.checker.failures.get(self._job_id, 0),
             "cancelled": int(self._status == "cancelled"),
         }
         self._insist(told == ended, f"told {told}, happened {ended}")
@@ -121,7 +120,7 @@ class _Ending:
         """Nothing that dies with its neighbour is taken for the killer."""
         for asset_id, error in errors.items():
             kind = self._shape.fates[f"{stage}/{asset_id}"].kind
-            if "died" in error and self._simulation.is_steady:
+            if "died" in error and self._setting.is_steady:
                 self._insist(kind == "killer", f"{stage}/{asset_id} is {kind}, and failed: {error}")
 
     def _check_killers(self) -> None:
@@ -129,7 +128,7 @@ class _Ending:
         (letters,) = self._ask("SELECT count(*) FROM dead_letters WHERE job_id = ?", (self._job_id,)).fetchone()
         for thing, fate in self._shape.fates.items():
             if fate.kind == "killer":
-                times = self._simulation.played.get((self._job_id, thing), 0)
+                times = self._played.get((self._job_id, thing), 0)
                 self._insist(times <= DEATHS_MAX * (1 + letters), f"{thing} was tried {times} times")
 
     def _is_among_letters(self, stage: str, asset_id: str) -> bool:
