@@ -33,6 +33,7 @@ class Store:
         path = Path(self._folder.name) / "reelwork.db"
         path.write_bytes(database)
         self.ledger: SqlLedger = open_ledger(f"sqlite:///{path}", clock=lambda: 0.0)
+        self.ledger.database.name = path.name  # errors tell it, and its folder has another name in every run
         self.commit_fails: Callable[[], bool] = lambda: False
         self.is_reliable = False
         self.has_failed = False

@@ -68,12 +68,12 @@ class SqliteDatabase(Database):
                 with self._locked():  # two processes that switch a new file to WAL at once find it locked
                     self._connection.execute("PRAGMA journal_mode = WAL")
             except (OSError, sqlite3.Error) as error:
-                raise ConfigurationError(f"cannot open the database {self.path}: {error}") from error
+                raise ConfigurationError(f"cannot open the database {self.name}: {error}") from error
             opened.pop_all()
         self._log = Log(self.path, connect=self._connect, alone=self._alone)
         self.doorbell = Doorbell(self.path)
         self.engine = create_engine(
-            URL.create("sqlite", database=self.name), connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
+            URL.create("sqlite", database=str(self.path)), connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
         )
         self._readers = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -119,7 +119,7 @@ class SqliteDatabase(Database):
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.OperationalError as error:
-            raise StoreUnavailable(f"the database {self.path} cannot be written: {error}") from error
+            raise StoreUnavailable(f"the database {self.name} cannot be written: {error}") from error
 
     def _sync(self, *, is_durable: bool) -> None:
         """`NORMAL` leaves it to the next `FULL` commit of whatever process to bring the log to the disk."""
@@ -141,7 +141,7 @@ class SqliteDatabase(Database):
         try:
             rows: list[Row] = connection.execute(statement, parameters).fetchall()
         except sqlite3.OperationalError as error:
-            raise StoreUnavailable(f"the database {self.path} cannot be read: {error}") from error
+            raise StoreUnavailable(f"the database {self.name} cannot be read: {error}") from error
         return rows
 
     def array(self, values: Sequence[Any]) -> str:
@@ -161,13 +161,13 @@ class SqliteDatabase(Database):
         except sqlite3.OperationalError:
             return None
         except sqlite3.DatabaseError as error:
-            raise ConfigurationError(f"{self.path} is not a Reelwork database: {error}") from error
+            raise ConfigurationError(f"{self.name} is not a Reelwork database: {error}") from error
         finally:
             connection.close()
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[ReadConnection]:
-        engine = create_engine(URL.create("sqlite", database=self.name), connect_args={"isolation_level": None})
+        engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"isolation_level": None})
         # The driver begins no transaction before DDL; without one, a process killed here would leave half a schema.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         try:
