@@ -43,9 +43,7 @@ class BrokerFace(Broker):
         await self.crash("after publishing")
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
-        """Waits much longer than it is asked to, because it would only be asked again; but once the process has taken
-        something that it wants to be alone with, no longer than it is asked to.
-        """
+        """Waits much longer than it is asked to, because it would only be asked again."""
         self.refuse("receive")
         task = asyncio.current_task()
         assert task is not None
@@ -62,11 +60,12 @@ class BrokerFace(Broker):
         finally:
             self.process.receiving.remove(task)
         deliveries = [self._faced(cast(MemoryDelivery, delivery)) for delivery in taken]
-        if any(delivery.is_suspect for delivery in deliveries):
-            asyncio.get_running_loop().call_later(wait_seconds, self.process.end_receiving)
         if deliveries:
             await self.crash("after receiving")
         return deliveries
+
+    def interrupt(self) -> None:
+        self.process.end_receiving()
 
     def _faced(self, inner: MemoryDelivery) -> Delivery:
         message = inner.message

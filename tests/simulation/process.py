@@ -70,7 +70,6 @@ class Process:
         self.history.note(self.name, "is told to stop")
         self.is_stopping = True
         self._stop()
-        self.end_receiving()
 
     def end_receiving(self) -> None:
         """Whatever of it waits for messages comes back without any."""

@@ -88,7 +88,15 @@ class Broker(ABC):
 
     @abstractmethod
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
-        """Up to `limit` deliveries, first attempts in order; an empty list when none came within `wait_seconds`."""
+        """Up to `limit` deliveries, first attempts in order; an empty list when none came within `wait_seconds`, or
+        before `interrupt`.
+        """
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Ends the patience of every `receive` that waits, in this process. One whose deliveries are on their way to it
+        brings them all the same; one that was not to wait goes on as if nothing had been.
+        """
 
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
         """Renews the leases that still stand."""

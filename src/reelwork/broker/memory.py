@@ -62,6 +62,7 @@ class MemoryBroker(Broker):
         self._orders = itertools.count()
         self._leases = itertools.count(1)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._interruptions = 0
 
     async def publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -85,13 +86,21 @@ class MemoryBroker(Broker):
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
+        interruptions = self._interruptions
         while not (deliveries := self._claim(queue, limit)):
             remaining = deadline - loop.time()
             if remaining <= 0:
                 return []
             visible_in = [entry.visible_at - self._clock() for entry in self._queues.get(queue, ())]
             await self._news(queue, max(min([remaining, *visible_in]), PAUSE_SECONDS_MIN))
+            if self._interruptions != interruptions:
+                return []
         return deliveries
+
+    def interrupt(self) -> None:
+        self._interruptions += 1
+        for queue in [*self._waiting]:
+            self._announce(queue)
 
     async def _news(self, queue: str, seconds: float) -> None:
         """Returns when something has come into the queue, or after `seconds`."""

@@ -96,6 +96,7 @@ class SqlBroker(Broker):
         self._hidden_ms_max = max(round(HIDDEN_SECONDS_MAX * 1000), 2 * self._lease_ms)
         self._owner = lease_owner or uuid4().hex
         self._claims = 0
+        self._interruptions = 0
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reelwork-sql-broker")
         self._bell = _Bell()
         self.courier = SqlCourier()
@@ -113,6 +114,7 @@ class SqlBroker(Broker):
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
+        interruptions = self._interruptions
         while True:
             if self._bell.is_deaf:
                 self._bell.hear(await self._run(self._database.listen))
@@ -127,6 +129,12 @@ class SqlBroker(Broker):
             if next_visible is not None:
                 pause = min(pause, max(next_visible - self._now_ms(), 1) / 1000)
             await self._bell.wait(queue, rings, pause)
+            if self._interruptions != interruptions:
+                return []
+
+    def interrupt(self) -> None:
+        self._interruptions += 1
+        self._bell.ring([EVERYBODY])
 
     def _take(self, queue: str, limit: int) -> tuple[list[Delivery], int | None]:
         """What can be had at once; and otherwise when to look again at the latest, epoch ms."""
@@ -250,16 +258,16 @@ class _Bell:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(listener.fileno(), self._take)
-        self._ring([EVERYBODY])
+        self.ring([EVERYBODY])
 
     def _take(self) -> None:
         queues = self._listener.take() if self._listener is not None else None
         if queues is None:
             self.close()
             queues = [EVERYBODY]
-        self._ring(queues)
+        self.ring(queues)
 
-    def _ring(self, queues: Collection[str]) -> None:
+    def ring(self, queues: Collection[str]) -> None:
         self._rings.update(queues)
         for queue in list(self._waiting) if EVERYBODY in queues else queues:
             waiting = self._waiting.pop(queue, None)

@@ -152,15 +152,21 @@ class Consumer:
             if self._stop.is_set():
                 await self._hand_back(deliveries)
                 return
+            suspects = [delivery for delivery in deliveries if delivery.is_suspect]
+            if suspects:
+                self._start_alone(Suspects(self._group, self._receive_suspects, self._turnstile, self._stop))
             fresh = [delivery for delivery in deliveries if not delivery.is_suspect]
             size = -(-len(fresh) // groups)
             for first in range(0, len(fresh), size or 1):
                 self._turnstile.enter()
                 self._start(self._group(fresh[first : first + size])).add_done_callback(self._left)
-            suspects = [delivery for delivery in deliveries if delivery.is_suspect]
             await self._hand_back(suspects)
-        if suspects:
-            self._start(Suspects(self._group, self._receive_suspects, self._turnstile, self._stop))
+
+    def _start_alone(self, suspects: Suspects) -> None:
+        """Whoever is inside keeps them waiting only for what he has, not for what may yet come."""
+        self._turnstile.close()
+        self._broker.interrupt()
+        self._start(suspects).add_done_callback(self._reopen)
 
     async def _receive(self, limit: int, wait_seconds: float) -> list[Delivery]:
         return await self._broker.receive(self._subscription.queue, limit=limit, wait_seconds=wait_seconds)
@@ -186,6 +192,9 @@ class Consumer:
 
     def _left(self, _: asyncio.Task[None]) -> None:
         self._turnstile.leave()
+
+    def _reopen(self, _: asyncio.Task[None]) -> None:
+        self._turnstile.reopen()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         group = self._at_hand.pop(task)

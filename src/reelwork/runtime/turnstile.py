@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 
 
 class Turnstile:
-    """Who waits to be alone keeps newcomers out, and goes when the last of those inside has left."""
+    """Who wants to be alone closes it to newcomers, and goes in when the last of those inside has left."""
 
     def __init__(self) -> None:
         self._inside = 0
-        self._claims = 0
+        self._closed = 0
         self._open = asyncio.Event()
         self._open.set()
         self._empty = asyncio.Event()
@@ -20,7 +20,7 @@ class Turnstile:
         self._one_at_a_time = asyncio.Lock()
 
     async def wait_open(self, stop: asyncio.Event) -> None:
-        """Returns when nobody is alone or waits for it, or at `stop`."""
+        """Returns when nobody has closed it, or at `stop`."""
         while not self._open.is_set() and not stop.is_set():
             waiting = [asyncio.create_task(event.wait()) for event in (self._open, stop)]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -45,15 +45,19 @@ class Turnstile:
         finally:
             self.leave()
 
+    def close(self) -> None:
+        self._closed += 1
+        self._open.clear()
+
+    def reopen(self) -> None:
+        """Once for each time that it was closed."""
+        self._closed -= 1
+        if not self._closed:
+            self._open.set()
+
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        self._claims += 1
-        self._open.clear()
-        try:
-            async with self._one_at_a_time:
-                await self._empty.wait()
-                yield
-        finally:
-            self._claims -= 1
-            if not self._claims:
-                self._open.set()
+        """For who has closed it."""
+        async with self._one_at_a_time:
+            await self._empty.wait()
+            yield

@@ -32,6 +32,7 @@ class Worker:
         world: World,
         drain_seconds: float,
     ) -> None:
+        self._broker = broker
         self._drain_seconds = drain_seconds
         self._stop = asyncio.Event()
         turnstile = Turnstile()
@@ -52,6 +53,7 @@ class Worker:
     def stop(self) -> None:
         """Takes no more deliveries; `run` returns when those at hand are done."""
         self._stop.set()
+        self._broker.interrupt()
         for consumer in self._consumers:
             consumer.wake()
 

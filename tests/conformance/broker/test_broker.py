@@ -80,6 +80,25 @@ class TestTaking:
         taken = [name for deliveries in await asyncio.gather(*waiting) for name in event_ids(deliveries)]
         assert sorted(taken) == ["a", "b"]
 
+    async def test_one_that_waits_can_be_interrupted(self, bench: Bench) -> None:
+        waiting = [asyncio.create_task(bench.broker.receive("q.planner", limit=1, wait_seconds=600)) for _ in range(2)]
+        await asyncio.sleep(0)
+        bench.broker.interrupt()
+        assert await asyncio.gather(*waiting) == [[], []]
+        await bench.publish("job", "a")
+        assert event_ids(await bench.broker.receive("q.planner", limit=1, wait_seconds=600)) == ["a"]
+
+    @pytest.mark.parametrize("turns", [0, *(2**power for power in range(11))])
+    async def test_an_interruption_at_any_moment_loses_nothing(self, bench: Bench, turns: int) -> None:
+        """What is on its way to the one that waits arrives; what is not stays where it is."""
+        await bench.publish("job", "a")
+        waiting = asyncio.create_task(bench.broker.receive("q.planner", limit=1, wait_seconds=600))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        bench.broker.interrupt()
+        taken = await waiting or await bench.take("q.planner")
+        assert [(delivery.message.event_id, delivery.deliveries) for delivery in taken] == [("a", 1)]
+
     async def test_nothing_comes_within_the_wait(self, bench: Bench) -> None:
         assert await bench.broker.receive("q.planner", limit=5, wait_seconds=0.01) == []
 

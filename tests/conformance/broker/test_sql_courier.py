@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -192,3 +195,35 @@ class TestWaking:
         assert sorted(taken) == ["a", "b"]
         await other.close()
         database.close()
+
+
+class Waylaid(ThreadPoolExecutor):
+    """What was taken waits here until the test lets it go on."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.claimed, self.go_on = threading.Event(), threading.Event()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        def call() -> Any:
+            result = function(*arguments, **keywords)
+            if function.__name__ == "_take":
+                self.claimed.set()
+                assert self.go_on.wait(10)
+            return result
+
+        return super().submit(call)
+
+
+async def test_what_is_on_its_way_at_an_interruption_arrives(ledger: SqlLedger, clock: ManualClock) -> None:
+    with Waylaid() as executor:
+        broker = SqlBroker(ledger.database, clock=clock, executor=executor)
+        await broker.declare(TOPOLOGY)
+        ledger.attach(broker.courier)
+        ledger.commit(Work(events=[submitted()]))
+        waiting = asyncio.create_task(broker.receive(QUEUE, limit=10, wait_seconds=600))
+        assert await asyncio.to_thread(executor.claimed.wait, 10)
+        broker.interrupt()
+        executor.go_on.set()
+        assert event_ids(await waiting) == [str(submitted().identity)]
+        await broker.close()

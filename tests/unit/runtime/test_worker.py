@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import pytest
 
+from reelwork.broker import Delivery
 from reelwork.ledger import JobStatus, Work
-from reelwork.runtime import Context, stage_group
+from reelwork.runtime import Context, consumer, stage_group
 from reelwork.runtime.worker import Worker
 from tests.house import ITEMS, PLANS, House, ItemsReady, open_house, plain_service, run, stage_service
 
@@ -81,16 +82,25 @@ class TestStopping:
 
         run(test())
 
-    def test_gives_back_what_comes_too_late(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_gives_back_what_comes_too_late(
+        self, tmp_path: Path, in_memory: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def test() -> None:
             doors = Doors()
-            async with open_house(tmp_path, plain_service(doors.plan), in_memory=True) as house:
-                worker = worker_of(house)
-                async with running(worker):
-                    await asyncio.sleep(0)
-                    house.submit()
+            async with open_house(tmp_path, plain_service(doors.plan), in_memory=in_memory) as house:
+                worker, receive = worker_of(house), house.broker.receive
+
+                async def receive_and_stop(queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
+                    deliveries = await receive(queue, limit=limit, wait_seconds=wait_seconds)
                     worker.stop()
-                    await house.relay.publish_batch()
+                    return deliveries
+
+                monkeypatch.setattr(house.broker, "receive", receive_and_stop)
+                house.submit()
+                await house.relay.publish_batch()
+                await worker.run()
+                monkeypatch.undo()
                 assert doors.begun.empty()
                 delivery = await house.take_one(PLANS)
                 assert (delivery.deliveries, delivery.is_suspect) == (1, False)
@@ -113,6 +123,20 @@ class TestStopping:
                 doors.open.set()
                 await house.handle(delivery)
                 assert house.job(job_id).status is JobStatus.RUNNING
+
+        run(test())
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_does_not_wait_for_messages_any_longer(
+        self, tmp_path: Path, in_memory: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consumer, "RECEIVE_WAIT_SECONDS", 600)
+
+        async def test() -> None:
+            service = plain_service(Doors().plan)
+            async with open_house(tmp_path, service, in_memory=in_memory) as house, running(worker_of(house)):
+                for _ in range(10):
+                    await asyncio.sleep(0)
 
         run(test())
 
@@ -225,6 +249,23 @@ class TestSuspects:
                 while True:
                     begun.append(await doors.begun.get())
         return begun
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_do_not_wait_for_those_who_wait_for_messages(
+        self, tmp_path: Path, in_memory: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consumer, "RECEIVE_WAIT_SECONDS", 600)
+
+        async def test() -> None:
+            doors = Doors(is_open=True)
+            services = (plain_service(doors.plan, prefetch=4), stage_service(doors.work, prefetch=4))
+            async with open_house(tmp_path, *services, in_memory=in_memory) as house:
+                house.send(house.start(), "suspect")
+                await house.crash(await house.take_one(ITEMS))
+                async with running(worker_of(house)):
+                    assert await doors.begun.get() == "suspect"
+
+        run(test())
 
     @pytest.mark.parametrize("in_memory", [True, False])
     def test_are_worked_on_one_at_a_time(self, tmp_path: Path, in_memory: bool) -> None:
