@@ -34,6 +34,7 @@ from tests.conformance.ledger.stores import (
     status,
     topics,
 )
+from tests.house import ItemDone
 
 WRITERS = 6
 MISCOUNTED = (
@@ -179,6 +180,17 @@ def test_one_event_is_consumed_once(writers: list[Ledger]) -> None:
         assert at_once(writers, *steps) == [[[]] * len(pairs)] * WRITERS
         assert len(writers[0].dead_letters(limit=1_000)) == (number + 1) * len(pairs)
         assert [topics(writers[0], pair.event_id) for pair in pairs] == [["video.submitted"]] * len(pairs)
+
+
+def test_the_same_events_told_in_opposite_orders(writers: list[Ledger]) -> None:
+    """Whoever is first is told of in his own order; the others come too late with all of theirs."""
+    for number in range(20):
+        events = [ItemDone(job_id=f"job-{number}", name=f"{each:03}") for each in range(300)]
+        orders = [events, events[::-1]] * (WRITERS // 2)
+        steps = [lambda ledger, order=order: ledger.commit(Work(events=order)) for order in orders]
+        assert at_once(writers, *steps) == [[]] * WRITERS
+        told = [row.event_id for row in writers[0].outbox(f"job-{number}")]
+        assert told in [[str(event.identity) for event in order] for order in orders]
 
 
 def test_groups_that_overlap_in_every_order(writers: list[Ledger]) -> None:
