@@ -21,6 +21,7 @@ from reelwork.ledger.records import (
     DeadLetter,
     JobStatus,
     Known,
+    Recorded,
 )
 from reelwork.ledger.stage import AssetRow, Stage, apply_update, missing_assets_message
 from reelwork.ledger.work import (
@@ -172,12 +173,12 @@ def _needs(works: Sequence[Work]) -> Needs:
     )
 
 
-def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
+def _apply(group: _Group, work: Work) -> Recorded | ReelworkError:
     if work.inbox in group.consumed or work.unless_consumed in group.consumed:
         group.receipts.extend(work.receipts)
-        return []
+        return Recorded()
     if work.dead_letters and not group.lost.isdisjoint(work.receipts):
-        return []
+        return Recorded()
     try:
         moves = _accepted_moves(group, work.moves)
         letter = _letter_to_replay(group, work.replay)
@@ -190,7 +191,7 @@ def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
         _move(group, move)
     if letter is not None:
         _replay(group, letter)
-    completions = _update_stages(group, work)
+    recorded = _update_stages(group, work)
     for event in work.events:
         if not _is_cancelled(group, event.job_id) or event.topic == "job.cancelled":
             group.events.append(outgoing(event))
@@ -200,7 +201,7 @@ def _apply(group: _Group, work: Work) -> list[Completion] | ReelworkError:
             group.consumed.add(pair)
             group.inbox.append(pair)
     group.receipts.extend(work.receipts)
-    return completions
+    return recorded
 
 
 def _accepted_moves(group: _Group, moves: Iterable[JobMove]) -> list[JobMove]:
@@ -280,8 +281,8 @@ def _bring_back(group: _Group, job_id: str) -> None:
         _move(group, JobMove(job_id=job_id, allowed=frozenset({JobStatus.FAILED}), to=JobStatus.RUNNING))
 
 
-def _update_stages(group: _Group, work: Work) -> list[Completion]:
-    completions: list[Completion] = []
+def _update_stages(group: _Group, work: Work) -> Recorded:
+    recorded = Recorded()
     for update in work.stages:
         stage = group.stages.get(update.key)
         if stage is None:
@@ -298,14 +299,16 @@ def _update_stages(group: _Group, work: Work) -> list[Completion]:
         if not _is_cancelled(group, update.job_id):
             group.events.extend(outgoing(event) for event in change.events)
         if change.completion is not None:
-            completions.append(change.completion)
+            recorded.append(change.completion)
             group.events.append(_outgoing_completion(change.completion, update.payload_of))
             if _has_failed_for(group, stage):
                 _bring_back(group, stage.job_id)
         if change.fell_short:
             _fail_short(group, stage)
-    group.completions.extend((completion, group.now_ms) for completion in completions)
-    return completions
+        if change.has_settled:
+            recorded.settled.add(stage.job_id)
+    group.completions.extend((completion, group.now_ms) for completion in recorded)
+    return recorded
 
 
 def _has_failed_for(group: _Group, stage: Stage) -> bool:

@@ -97,6 +97,16 @@ class Completion:
         }
 
 
+class Recorded(list[Completion]):
+    """The completions that one work fired. settled: jobs of which a stage has now the last of its outcomes, after it
+    had completed without them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled: set[str] = set()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStatus:
     """A stage now. Its counters go on living after the completion, which is a snapshot.

@@ -29,6 +29,7 @@ from reelwork.ledger.records import (
     Known,
     OutboxRow,
     QueueDepth,
+    Recorded,
     StageStatus,
 )
 from reelwork.ledger.sqlite import SqliteTransaction
@@ -59,7 +60,7 @@ class SqlLedger(Ledger):
 
     def _commit_group(self, works: Sequence[Work]) -> Sequence[list[Completion] | Exception]:
         if self._quick_way is not None and self._quick_way.commit(works, self.now_ms(), self._courier):
-            return [[] for _ in works]
+            return [Recorded() for _ in works]
         return super()._commit_group(works)
 
     def attach(self, courier: Courier) -> None:

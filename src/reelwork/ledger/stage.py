@@ -52,14 +52,21 @@ class Stage:
     def is_open(self) -> bool:
         return self.completed_at is None and self.closed_at is None
 
+    @property
+    def is_settled(self) -> bool:
+        return self.expected is not None and self.done + self.failed >= self.expected
+
 
 @dataclass(slots=True)
 class StageChange:
-    """What one update did. `fell_short`: a stage that needs all its assets will not get them."""
+    """What one update did. `fell_short`: a stage that needs all its assets will not get them. `has_settled`: it had
+    completed without its last outcomes, and now has them.
+    """
 
     completion: Completion | None = None
     conflict: AnnouncementConflict | None = None
     fell_short: bool = False
+    has_settled: bool = False
     events: list[Publishable | Message] = field(default_factory=list)
 
 
@@ -73,6 +80,7 @@ def apply_update(
 ) -> StageChange:
     """Applies `update` to `stage`, to what is `known` of its assets and to the asset `rows` to be written."""
     change = StageChange()
+    was_settled = stage.is_settled
     news = _announce(stage, update, change, now_ms)
     news |= _record(stage, update, change, known, rows, now_ms)
     _mark_started(update, known, rows, now_ms)
@@ -84,6 +92,7 @@ def apply_update(
         _postpone(stage, update, now_ms)
     stage.is_new = False
     _measure_progress(stage)
+    change.has_settled = stage.completed_at is not None and stage.is_settled and not was_settled
     if stage.is_open:
         _evaluate(stage, update, change, now_ms, has_news=news)
     return change

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from reelwork.ledger import Completion, Ledger, Work
+from reelwork.ledger.records import Recorded
 from reelwork.runtime.world import World
 
 T = TypeVar("T")
@@ -19,7 +20,9 @@ log = structlog.get_logger("reelwork.recorder")
 
 
 class Recorder:
-    """`after_completion` is called, where the ledger is called, with the job of every stage that completed here."""
+    """`after_completion` is called, where the ledger is called, with the job of every stage that completed here, or
+    that settled here after it had completed.
+    """
 
     def __init__(self, ledger: Ledger, *, world: World, after_completion: Callable[[str], None]) -> None:
         self._ledger = ledger
@@ -68,8 +71,9 @@ class Recorder:
 
     def _commit_group(self, works: list[Work]) -> Results:
         results = self._ledger.commit_all(works)
-        completed = {fired.job_id for result in results if isinstance(result, list) for fired in result}
-        for job_id in sorted(completed):
+        recorded = [result for result in results if isinstance(result, Recorded)]
+        completed = {fired.job_id for result in recorded for fired in result}
+        for job_id in sorted(completed.union(*(result.settled for result in recorded))):
             try:
                 self._after_completion(job_id)
             except Exception as error:  # the works are recorded, whatever comes after; the next sweep makes up for it

@@ -15,6 +15,7 @@ from reelwork.database import open_database
 from reelwork.errors import JobNotFound
 from reelwork.events import VideoRangesBatch, VideoSubmitted, stable_event_id
 from reelwork.ledger import Inbox, JobMove, JobStatus, NewDeadLetter, Work
+from reelwork.ledger.records import Recorded
 from reelwork.ledger.sql import SqlLedger
 from tests.clock import ManualClock
 from tests.conformance.broker.conftest import event_ids
@@ -66,7 +67,7 @@ class TestPublishing:
                 raise RuntimeError("no body")
 
         works = [Work(events=[submitted("a")]), Work(events=[Broken(job_id="b")]), Work(events=[submitted("c")])]
-        assert [type(result) for result in ledger.commit_all(works)] == [list, RuntimeError, list]
+        assert [type(result) for result in ledger.commit_all(works)] == [Recorded, RuntimeError, Recorded]
         assert [delivery.message.job_id for delivery in await take(broker)] == ["a", "c"]
 
     async def test_an_event_told_twice_is_published_once(self, ledger: SqlLedger, broker: SqlBroker) -> None:

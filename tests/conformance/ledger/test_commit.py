@@ -14,6 +14,7 @@ import pytest
 from reelwork.errors import ContractViolation, InvalidWork, JobNotFound, JobTransitionRefused
 from reelwork.events import VideoRangesBatch, VideoSubmitted, completion_event_id, stable_event_id
 from reelwork.ledger import AssetOutcome, Inbox, JobStatus, Ledger, Work
+from reelwork.ledger.records import Recorded
 from tests.conformance.ledger.stores import (
     ALIVE,
     STAGES,
@@ -284,7 +285,14 @@ class TestGroupCommit:
                 done("frames", "c"),
             ]
         )
-        assert [type(result) for result in results] == [list, JobNotFound, InvalidWork, list, InvalidWork, list]
+        assert [type(result) for result in results] == [
+            Recorded,
+            JobNotFound,
+            InvalidWork,
+            Recorded,
+            InvalidWork,
+            Recorded,
+        ]
         assert [len(result) for result in results if isinstance(result, list)] == [0, 0, 1]
         assert [asset.asset_id for asset in ledger.assets("job", "frames")] == ["a", "b", "c"]
 

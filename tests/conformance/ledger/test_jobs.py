@@ -23,6 +23,7 @@ from reelwork.ledger import (
     Ledger,
     Work,
 )
+from reelwork.ledger.records import Recorded
 from tests.clock import ManualClock
 from tests.conformance.ledger.stores import (
     ALIVE,
@@ -158,7 +159,7 @@ class TestSubmission:
 
     def test_in_one_group_and_from_many_threads(self, ledger: Ledger) -> None:
         works = [Work(new_job=new_job(f"a{number}", key="k")) for number in range(4)]
-        assert [type(result) for result in ledger.commit_all(works)] == [list, JobExists, JobExists, JobExists]
+        assert [type(result) for result in ledger.commit_all(works)] == [Recorded, JobExists, JobExists, JobExists]
 
         def submit(number: int) -> str:
             try:

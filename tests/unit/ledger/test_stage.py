@@ -51,6 +51,21 @@ class Run:
         return self.tell(expected=expected)
 
 
+class TestSettling:
+    def test_is_told_once_of_a_stage_that_had_completed_before(self) -> None:
+        run = Run(CompletionPolicy(Decimal(50), 900))
+        run.announce(4)
+        told = [run.done("a"), run.done("b"), run.done("b", "c"), run.failed("d"), run.done("d"), run.done("e")]
+        assert [change.has_settled for change in told] == [False, False, False, True, False, False]
+        assert [completion.processed_assets for completion in run.completions] == [2]
+
+    def test_is_nothing_new_of_a_stage_that_completes_with_it(self) -> None:
+        run = Run()
+        run.announce(2)
+        assert [run.done("a").has_settled, run.failed("b").has_settled] == [False, False]
+        assert len(run.completions) == 1
+
+
 class TestAnnouncements:
     @pytest.mark.parametrize("order", list(permutations(["announce", "done a", "done b"])))
     def test_in_any_order_among_the_assets(self, order: Iterable[str]) -> None:

@@ -88,6 +88,24 @@ class TestPhases:
 
         run(test())
 
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_the_last_straggler_moves_the_job_at_once(self, tmp_path: Path, in_memory: bool) -> None:
+        async def test() -> None:
+            service = stage_service(nothing, policy=HALF)
+            async with open_house(tmp_path, service, phases=WAITING, in_memory=in_memory) as house:
+                job_id = house.start()
+                house.announce(job_id, 4)
+                for straggler in "abc":
+                    house.send(job_id, straggler)
+                await house.settle()
+                assert house.stage(job_id).completion is not None
+                assert house.job(job_id).phase == "items"
+                house.send(job_id, "d")
+                await house.settle()
+                assert house.job(job_id).phase == "end"
+
+        run(test())
+
     def test_behind_the_last_phase_the_job_is_completed(self, tmp_path: Path) -> None:
         async def test() -> None:
             async with house_of(tmp_path, *PHASES) as house:  # type: ignore[attr-defined]

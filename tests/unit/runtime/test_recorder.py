@@ -13,7 +13,7 @@ import pytest
 from reelwork.errors import InvalidWork, StoreUnavailable
 from reelwork.events import Event
 from reelwork.ledger import AssetOutcome, BaseJobProgressManager, CompletionPolicy, Work, open_ledger
-from reelwork.ledger.records import Completion
+from reelwork.ledger.records import Completion, Recorded
 from reelwork.ledger.sql import SqlLedger
 from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.world import World
@@ -84,7 +84,7 @@ def test_only_the_culprit_hears_of_its_error(tmp_path: Path) -> None:
         event: Event = Broken(job_id="job")
         works = [done("a"), done("x" * 300), done("b"), Work(events=[event]), done("c")]
         results = await asyncio.gather(*map(recorder.commit, works), return_exceptions=True)
-        assert [type(result) for result in results] == [list, InvalidWork, list, RuntimeError, list]
+        assert [type(result) for result in results] == [Recorded, InvalidWork, Recorded, RuntimeError, Recorded]
         assert [asset.asset_id for asset in ledger.assets("job", "items")] == ["a", "b", "c"]
 
     with_recorder(tmp_path, test)
