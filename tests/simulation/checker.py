@@ -24,7 +24,8 @@ ASSETS = """SELECT state, late, count(*), sum(weight) FROM assets WHERE job_id =
 INBOX = "SELECT 1 FROM inbox WHERE queue = ? AND event_id = ?"
 ASSET = "SELECT 1 FROM assets WHERE job_id = ? AND stage = ? AND asset_id = ?"
 LETTER = "SELECT queue, event_id FROM dead_letters WHERE dead_letter_id = ?"
-LETTERS = "SELECT count(*) FROM dead_letters WHERE queue = ? AND event_id = ?"
+LETTERS = """SELECT count(*), count(CASE WHEN replayed_at IS NULL THEN 1 END) FROM dead_letters
+WHERE queue = ? AND event_id = ?"""
 FAILURES = "SELECT count(*) FROM outbox WHERE job_id = ? AND topic = 'job.failed' AND queue IS NULL"
 JOBS = "SELECT job_id, status, failed_stage, error_message, phase FROM jobs"
 PHASES = (None, "first", "second", "last")
@@ -203,7 +204,8 @@ class Checker:
                 self._replayed.add(self._eye.execute(LETTER, (work.replay,)).fetchone())
             for letter in work.dead_letters:
                 pair = (letter.queue, letter.event_id)
-                (count,) = self._eye.execute(LETTERS, pair).fetchone()
+                count, not_replayed = self._eye.execute(LETTERS, pair).fetchone()
+                self.insist(not_replayed <= 1, f"{letter.queue} gave up {letter.event_id[:6]} twice")
                 is_right = count == self._letters.get(pair, 0) or pair in self._replayed or pair not in self._consumed
                 self.insist(is_right, f"{letter.queue} gave up {letter.event_id[:6]}, which it had consumed")
                 self._letters[pair] = count

@@ -157,7 +157,7 @@ class Model:
             if letter.stage is None and job is not None and job.status == "failed":
                 self._move(letter.job_id, "running")
         fired = [key for news in step.news if (key := self._hear(news, now_ms)) is not None]
-        if step.letter is not None:
+        if step.letter is not None and (step.letter, False) not in self.letters:
             self.letters.append((step.letter, False))
         return fired
 

@@ -92,7 +92,7 @@ def _outcome(news: Recorded, asset_id: str, state: AssetState) -> AssetOutcome:
 
 def _letter(job_id: str, stage: str | None) -> NewDeadLetter:
     return NewDeadLetter(
-        job_id=job_id, queue="q", topic="t", event_id="event", body="{}", error="broken", attempts=5, stage=stage
+        job_id=job_id, queue="q", topic="t", event_id="event", body=f"{stage}", error="broken", attempts=5, stage=stage
     )
 
 

@@ -420,6 +420,17 @@ class TestDeadLetters:
             assert ledger.dead_letter(letter.dead_letter_id) == letter
         assert ledger.dead_letter(99) is None
 
+    def test_a_message_that_is_given_up_again_has_one_until_it_is_replayed(self, ledger: Ledger) -> None:
+        letter = dead_letter()
+        others = [replace(letter, queue="q.other"), replace(letter, job_id="other"), replace(letter, body="{}")]
+        ledger.commit_all([Work(dead_letters=[letter]), Work(dead_letters=[letter, *others])])
+        ledger.commit(Work(dead_letters=[replace(letter, error="again")]))
+        assert [found.error for found in ledger.dead_letters()] == ["unreadable"] * 4
+        ledger.commit(Work(replay=ledger.dead_letters()[-1].dead_letter_id))
+        ledger.commit(Work(dead_letters=[replace(letter, error="again")] * 2))
+        assert [found.error for found in ledger.dead_letters(replayed=False)] == ["again", *["unreadable"] * 3]
+        assert len(ledger.dead_letters()) == 5
+
     def test_with_the_failure_of_its_asset_in_one_work(self, ledger: Ledger) -> None:
         ledger.commit(announced("frames", 1))
         work = Work(stages=failed("frames", "a", error="unreadable").stages, dead_letters=[dead_letter("a")])

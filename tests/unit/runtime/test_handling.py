@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,39 @@ class TestFailures:
                 assert house.job(job_id).status is JobStatus.COMPLETED
                 assert house.topics(job_id) == ["tiny.submitted"], "no job.failed of a completed job"
                 assert len(house.letters(job_id)) == 1
+
+        run(test())
+
+    @pytest.mark.parametrize("in_memory", [False, True])
+    @pytest.mark.parametrize("is_replay", [False, True])
+    def test_a_dead_letter_that_nobody_heard_of_is_not_doubled(
+        self, tmp_path: Path, in_memory: bool, is_replay: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was recorded, and the answer got lost: whoever has the message next gives it up as well."""
+
+        async def test() -> None:
+            handle, _ = failing(*[PermanentError("this is no video")] * 3)
+            async with open_house(tmp_path, plain_service(handle), in_memory=in_memory) as house:
+                job_id = house.submit()
+                if is_replay:
+                    await house.settle()
+                    house.replay(job_id)
+                delivery = await house.take_one(PLANS)
+                commit_all = house.backends.ledger.commit_all
+
+                def commit_unheard(works: Sequence[Work]) -> list[Exception]:
+                    commit_all(works)
+                    return [StoreUnavailable("the connection was lost at the commit")] * len(works)
+
+                monkeypatch.setattr(house.backends.ledger, "commit_all", commit_unheard)
+                with pytest.raises(StoreUnavailable):
+                    await house.handle(delivery)
+                monkeypatch.undo()
+                await house.crash(delivery)
+                await house.run_dry()
+                assert len(house.letters(job_id)) == 1 + is_replay
+                assert house.job(job_id).status is JobStatus.FAILED
+                assert house.topics(job_id).count("job.failed") == 1 + is_replay
 
         run(test())
 
