@@ -131,23 +131,22 @@ class SqlTransaction(ABC):
         self._connection.executemany(self._statement("insert_inbox"), [(*pair, now_ms) for pair in sorted(pairs)])
 
     def insert_dead_letters(self, letters: Sequence[NewDeadLetter], now_ms: int) -> None:
-        self._connection.executemany(
-            self._statement("insert_dead_letter"),
-            [
-                (
-                    letter.job_id,
-                    letter.queue,
-                    letter.stage,
-                    letter.topic,
-                    letter.event_id,
-                    letter.body,
-                    error_text(letter.error),
-                    letter.attempts,
-                    now_ms,
-                )
-                for letter in letters
-            ],
-        )
+        rows = [
+            (
+                letter.job_id,
+                letter.queue,
+                letter.stage,
+                letter.topic,
+                letter.event_id,
+                letter.body,
+                error_text(letter.error),
+                letter.attempts,
+                now_ms,
+            )
+            for letter in letters
+        ]
+        self._connection.executemany(self._statement("renew_dead_letter"), rows)
+        self._connection.executemany(self._statement("insert_dead_letter"), rows)
 
     def mark_replayed(self, dead_letter_ids: Sequence[int], now_ms: int) -> None:
         self._connection.executemany(

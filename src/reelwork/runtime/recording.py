@@ -115,7 +115,8 @@ class Recording:
         first = entries[0].run
         outcomes = [outcome for entry in entries for outcome in entry.outcomes]
         updates = [self._handling.stages.outcomes(first.event.job_id, self._stage.name, outcomes)] if outcomes else []
-        ended = [entry.run.delivery for entry in entries if entry.ends_it and not entry.run.transient]
+        runs = [entry.run for entry in entries if entry.ends_it and not entry.run.transient]
+        ended = [run.delivery for run in runs]
         receipts = [delivery.receipt for delivery in ended if delivery.receipt is not None]
         if len(ended) == 1 and first.failed and not first.transient:
             error = "; ".join(f"{asset_id}: {why}" for asset_id, why in first.failed.items())
@@ -124,8 +125,9 @@ class Recording:
             letter = dead_letter(first.delivery, error, attempts, stage=self._stage.name)
             unless = unless_consumed(first.delivery)
             return Work(stages=updates, dead_letters=[letter], unless_consumed=unless, receipts=receipts)
-        # Where the acknowledgement is part of the work there is no second copy of the message to be recognised.
-        consumed = [inbox_of(delivery) for delivery in ended if delivery.receipt is None]
+        # Where the acknowledgement is part of the work there is no second copy of the message to be recognised. A copy
+        # must not stand for a replay of its dead letter, which may still be on its way.
+        consumed = [inbox_of(run.delivery) for run in runs if run.delivery.receipt is None and not run.is_copy]
         return Work(stages=updates, consumed=consumed, receipts=receipts)
 
     async def _see_to(self, part: Sequence[Entry], error: Exception | None) -> None:

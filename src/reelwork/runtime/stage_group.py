@@ -210,6 +210,7 @@ class StageGroup:
             return
         run.at_hand = at_hand
         if run.delivery.message.event_id in consumed:
+            run.is_copy = True
             run.drop()
         elif at_hand.job.status is JobStatus.CANCELLED:
             self._drop(run)

@@ -36,7 +36,8 @@ class JobAtHand:
 
 class StageRun:
     """assets: still to be tried, the next one last. outcomes: not recorded yet. error: why the delivery ends badly.
-    is_twin: another delivery at hand has one of its assets. is_over: it is not in this worker's hands any more.
+    is_copy: its message was seen to before. is_twin: another delivery at hand has one of its assets. is_over: it is not
+    in this worker's hands any more.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class StageRun:
         "error",
         "event",
         "failed",
+        "is_copy",
         "is_over",
         "is_twin",
         "outcomes",
@@ -65,6 +67,7 @@ class StageRun:
         self.error: Exception | None = None
         self.is_twin = False
         self.is_over = False
+        self.is_copy = False
 
     def read(self, event: AssetEvent) -> None:
         """Takes the assets from the event of the delivery, each once; the last of them is the next to be tried."""

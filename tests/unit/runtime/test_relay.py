@@ -176,6 +176,34 @@ class TestRepublishing:
 
         run(test())
 
+    def test_a_copy_of_the_original_does_not_stand_for_its_lost_replay(self, tmp_path: Path) -> None:
+        failures = [PermanentError("torn")]
+
+        def work(_event: object, _context: object) -> None:
+            if failures:
+                raise failures.pop()
+
+        async def test() -> None:
+            async with open_house(tmp_path, stage_service(work), in_memory=True) as house:
+                job_id = house.start()
+                house.announce(job_id, 1)
+                house.send(job_id, "a")
+                original = await house.take_one(ITEMS)
+                await house.handle(original)
+                house.clock.advance(1)
+                house.replay(job_id)
+                await (await house.take_one(ITEMS)).ack()
+                house.clock.advance(1)
+                await house.broker.publish([original.message])
+                await house.settle()
+                assert house.states(job_id) == {"a": AssetState.FAILED}
+                house.clock.advance(AFTER_SECONDS)
+                assert await house.relay.republish_unconsumed() == 1
+                await house.settle()
+                assert house.states(job_id) == {"a": AssetState.DONE}
+
+        run(test())
+
 
 @pytest.mark.parametrize("seed", range(12))
 def test_any_faults_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
