@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import onnxruntime
+from typing import TYPE_CHECKING
 
 from reelwork.errors import UnusableModel
+from reelwork.vision.telemetry import switch_off_telemetry
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 ERRORS_ONLY = 3
 
 
 def open_session(model: bytes, name: str) -> onnxruntime.InferenceSession:
     """A session on the CPU for a model that is whole in these bytes. UnusableModel when it cannot be loaded."""
+    switch_off_telemetry()
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

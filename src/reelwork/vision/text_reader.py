@@ -12,6 +12,7 @@ import numpy as np
 from reelwork.vision.detection import Detection, rounded_box
 from reelwork.vision.models_folder import model_path
 from reelwork.vision.opencv import Picture
+from reelwork.vision.telemetry import switch_off_telemetry
 
 TEXT_MODELS = ("ppocr-v6-detection", "ppocr-v6-recognition", "ppocr-v2-orientation")
 
@@ -21,6 +22,7 @@ class TextReader:
 
     def __init__(self, *, models_dir: Path | None = None) -> None:
         detection, recognition, orientation = (str(model_path(name, models_dir)) for name in TEXT_MODELS)
+        switch_off_telemetry()
         from rapidocr import RapidOCR
 
         self._engine = RapidOCR(
