@@ -128,7 +128,8 @@ class SqlBroker(Broker):
             pause = min(remaining, IDLE_POLL_SECONDS)
             if next_visible is not None:
                 pause = min(pause, max(next_visible - self._now_ms(), 1) / 1000)
-            await self._bell.wait(queue, rings, pause)
+            if self._interruptions == interruptions:
+                await self._bell.wait(queue, rings, pause)
             if self._interruptions != interruptions:
                 return []
 

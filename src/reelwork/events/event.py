@@ -152,7 +152,8 @@ class StageAnnounces(StageEnd, Announcement):
     def payload_of(cls, stage: StageSnapshot) -> Mapping[str, Any]:
         """How many assets will come out of the stage.
 
-        One that completed at its threshold still works on the rest of its assets: thresholds do not compound.
+        One that completed at its threshold still works on the rest of its assets: thresholds do not compound. What had
+        failed by then and succeeds later, in a replay, comes in addition and is not announced again.
         """
         to_come = stage.total_assets - stage.failed_assets
         total = to_come if stage.reason == THRESHOLD else stage.processed_assets

@@ -285,6 +285,8 @@ def _update_stages(group: _Group, work: Work) -> Recorded:
     recorded = Recorded()
     for update in work.stages:
         stage = group.stages.get(update.key)
+        if stage is None and update.postpone:
+            continue  # no watermark is there to be put off; and the job may be one that has no such stage
         if stage is None:
             stage = Stage(update.job_id, update.stage, created_at=group.now_ms)
             if _is_cancelled(group, update.job_id):

@@ -159,7 +159,10 @@ class StageGroup:
             return
         self._jobs = {job_id: JobAtHand(job, self._handling.first_phase(job)) for job_id, job in jobs.items()}
         for run in sound:
-            self._judge(run, consumed, known[run.event.job_id])
+            try:
+                self._judge(run, consumed, known[run.event.job_id])
+            except Exception as error:
+                run.error = error
         if any(run.delivery.is_suspect for run in runs):
             self._waiting = deque(sorted(self._waiting, key=lambda run: run.attempts_of_next))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -153,8 +154,12 @@ class Standings:
         return max(stage.created_at, self._ledger.last_recorded_at(stage.job_id, stage.stage) or 0)
 
     def _announced_by(self, stage: str, job: Job) -> str | None:
-        feeding = (s for s in self._catalogue.subscriptions if s.stage is not None and s.stage.name == stage)
-        return next((s.stage.announced_by.topic for s in feeding if s.stage is not None and s.takes(job)), None)
+        for subscription in self._catalogue.subscriptions:
+            if subscription.stage is not None and subscription.stage.name == stage:
+                with contextlib.suppress(Exception):  # an author's own condition, which must not break this page
+                    if subscription.takes(job):
+                        return subscription.stage.announced_by.topic
+        return None
 
     def _settles_at(self, known: _Known) -> int | None:
         """When the conductor should have moved the job out of its phase; None while it has to wait."""

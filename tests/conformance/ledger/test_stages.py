@@ -269,6 +269,10 @@ class TestWatermark:
         assert status(ledger, "frames").watermark_at == born + 2_000_000
         assert len(ledger.commit(expiry("frames"))) == 1
 
+    def test_to_postpone_what_is_not_there_makes_no_stage(self, ledger: Ledger) -> None:
+        ledger.commit(Work(stages=[STAGES.postponement("job", "frames", postpone_max_ms=2_000_000)]))
+        assert ledger.stage_status("job") == []
+
     def test_a_lowered_threshold_takes_effect_at_the_next_sweep(self, ledger: Ledger) -> None:
         for number in range(3):
             ledger.commit(announced("frames", 2, job_id=f"job-{number}"))

@@ -9,8 +9,11 @@ from tests.unit.api.conftest import PARTS, Server, dead_letter
 
 
 def bury(server: Server, job_id: str, *errors: str) -> list[int]:
-    """Numbers of new dead letters with these errors, oldest first."""
-    server.ledger.commit(Work(dead_letters=[dead_letter(job_id, error=error) for error in errors]))
+    """Numbers of new dead letters with these errors, each of another message, oldest first."""
+    letters = [
+        dead_letter(job_id, error=error, event_id=f"event-{number}-of-{job_id}") for number, error in enumerate(errors)
+    ]
+    server.ledger.commit(Work(dead_letters=letters))
     return [letter.dead_letter_id for letter in server.ledger.dead_letters(limit=len(errors))][::-1]
 
 
