@@ -32,6 +32,7 @@ def pull_sample(name: str, *, models_dir: Path | None = None, on_progress: OnPro
 
 def pull_pinned_file(file: PinnedFile, folder: Path, *, on_progress: OnProgress | None = None) -> Path:
     """What both of the above do. ModelPullFailed when the client fails, or brings another file than the pinned one."""
+    folder = folder.absolute()  # the clients run elsewhere
     present = find_pinned_file(file, folder)
     if present is not None:
         return present

