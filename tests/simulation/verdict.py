@@ -124,12 +124,16 @@ class _Ending:
                 self._insist(kind == "killer", f"{stage}/{asset_id} is {kind}, and failed: {error}")
 
     def _check_killers(self) -> None:
-        """Once before it is under suspicion, three times under suspicion: then it is left alone, until its replay."""
+        """Once before it is under suspicion, three times under suspicion: then it is left alone, until its replay.
+
+        Only deaths count: copies of a message may be worked on side by side, and succeed each.
+        """
         (letters,) = self._ask("SELECT count(*) FROM dead_letters WHERE job_id = ?", (self._job_id,)).fetchone()
         for thing, fate in self._shape.fates.items():
             if fate.kind == "killer":
                 times = self._played.get((self._job_id, thing), 0)
-                self._insist(times <= DEATHS_MAX * (1 + letters), f"{thing} was tried {times} times")
+                deaths = min(times, fate.times or times)
+                self._insist(deaths <= DEATHS_MAX * (1 + letters), f"{thing} killed {deaths} times")
 
     def _is_among_letters(self, stage: str, asset_id: str) -> bool:
         bodies = self._ask("SELECT body FROM dead_letters WHERE job_id = ? AND stage = ?", (self._job_id, stage))
