@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 from reelwork.events import Event, StageEnd
@@ -133,10 +133,7 @@ class JobProgressManager(BaseJobProgressManager):
         InvalidWork) or the store fails, those before it stay recorded; the same call can simply be made again.
         """
         completion = None
-        outcomes = chain(
-            (AssetOutcome(asset_id) for asset_id in done),
-            (AssetOutcome(asset_id, AssetState.FAILED) for asset_id in failed),
-        )
+        outcomes = chain(map(AssetOutcome, done), map(AssetOutcome, failed, repeat(AssetState.FAILED)))
         group = list(islice(outcomes, PROGRESS_ASSETS_PER_WORK_MAX))
         while True:
             completion = self._commit(self.outcomes(job_id, stage, group)) or completion

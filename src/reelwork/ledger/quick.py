@@ -18,7 +18,7 @@ from reelwork.ledger.commit import StageKey
 from reelwork.ledger.postgresql import birth_lock
 from reelwork.ledger.records import AssetState
 from reelwork.ledger.transaction import statement
-from reelwork.ledger.work import AssetOutcome, StageUpdate, Work, encode_result, error_text
+from reelwork.ledger.work import AssetOutcome, OutcomeColumns, StageUpdate, Work, encode_result, error_text
 
 GROUPS_LEFT_OUT: Final = 16
 """After a refusal so many groups go the ordinary way at once: a stage near its end refuses every time."""
@@ -30,6 +30,7 @@ class _News:
 
     outcomes: list[AssetOutcome] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
+    columns: OutcomeColumns = field(default_factory=OutcomeColumns)
     latest: int = 0
     threshold: Decimal = Decimal(100)
     watermark_at: int | None = None
@@ -44,20 +45,21 @@ class _News:
 
     def sort(self) -> None:
         """By asset id: everybody inserts in this order, so that no two wait for each other."""
-        order = sorted(range(len(self.outcomes)), key=lambda place: self.outcomes[place].asset_id)
-        self.outcomes = [self.outcomes[place] for place in order]
-        self.times = [self.times[place] for place in order]
+        ids = [outcome.asset_id for outcome in self.outcomes]
+        if ids != sorted(ids):
+            order = sorted(range(len(ids)), key=ids.__getitem__)
+            self.outcomes = [self.outcomes[place] for place in order]
+            self.times = [self.times[place] for place in order]
+        self.columns = OutcomeColumns.of(self.outcomes)
+
+    @property
+    def is_quick(self) -> bool:
+        """Each asset is told of once, and nothing follows from it."""
+        return len(set(self.columns.asset_ids)) == len(self.outcomes) and not any(self.columns.events)
 
     @property
     def is_plain(self) -> bool:
-        """Nothing to say of any asset but that it is done."""
-        return len(set(self.times)) == 1 and all(
-            outcome.state is AssetState.DONE
-            and outcome.weight == 1
-            and outcome.result is None
-            and outcome.error is None
-            for outcome in self.outcomes
-        )
+        return self.columns.are_plain and len(set(self.times)) == 1
 
 
 class QuickWay:
@@ -114,36 +116,36 @@ def _news(works: Sequence[Work], now_ms: int) -> dict[StageKey, _News] | None:
         for update in work.stages:
             if update.expected is not None or update.started or update.expire or update.postpone:
                 return None
-            if not update.outcomes or any(outcome.events for outcome in update.outcomes):
+            if not update.outcomes:
                 return None
             news.setdefault(update.key, _News()).add(update, now_ms if work.at_ms is None else work.at_ms)
     for told in news.values():
-        if len({outcome.asset_id for outcome in told.outcomes}) != len(told.outcomes):
-            return None
         told.sort()
-    return news
+    return news if all(told.is_quick for told in news.values()) else None
 
 
 def _parameters(key: StageKey, news: _News, database: Database) -> tuple[Any, ...]:
-    outcomes, array = news.outcomes, database.array
-    done = [outcome for outcome in outcomes if outcome.state is AssetState.DONE]
+    columns, array = news.columns, database.array
     details: tuple[str | None, ...] = (None,) * 5
+    done = weight = len(columns.asset_ids)
     if not news.is_plain:
+        done = columns.states.count(AssetState.DONE)
+        weight = sum(outcome.weight for outcome in news.outcomes if outcome.state is AssetState.DONE)
         details = (
-            array([outcome.state.value for outcome in outcomes]),
-            array([outcome.weight for outcome in outcomes]),
-            array([encode_result(outcome.result) for outcome in outcomes]),
-            array([outcome.error and error_text(outcome.error) for outcome in outcomes]),
+            array([state.value for state in columns.states]),
+            array(columns.weights),
+            array(list(map(encode_result, columns.results))),
+            array([error and error_text(error) for error in columns.errors]),
             array(news.times),
         )
     return (
         birth_lock(key),
         *key,
-        array([outcome.asset_id for outcome in outcomes]),
+        array(columns.asset_ids),
         *details,
-        len(done),
-        len(outcomes) - len(done),
-        sum(outcome.weight for outcome in done),
+        done,
+        len(columns.asset_ids) - done,
+        weight,
         str(news.threshold),
         news.watermark_at,
         news.latest,

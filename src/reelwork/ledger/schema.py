@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 
 metadata = MetaData()
 serial = BigInteger().with_variant(Integer, "sqlite")

@@ -53,6 +53,33 @@ class AssetOutcome(NamedTuple):
     events: Sequence[Publishable | Message] = ()
 
 
+class OutcomeColumns(NamedTuple):
+    """Many outcomes by column: what must hold for all of them is asked of a whole column, not of one after another."""
+
+    asset_ids: tuple[str, ...] = ()
+    states: tuple[AssetState, ...] = ()
+    weights: tuple[int, ...] = ()
+    results: tuple[Mapping[str, Any] | None, ...] = ()
+    errors: tuple[str | None, ...] = ()
+    events: tuple[Sequence[Publishable | Message], ...] = ()
+
+    @classmethod
+    def of(cls, outcomes: Sequence[AssetOutcome]) -> OutcomeColumns:
+        return cls(*zip(*outcomes, strict=True))
+
+    @property
+    def are_plain(self) -> bool:
+        """Nothing is told of any asset but that it is done."""
+        count = len(self.asset_ids)
+        return (
+            self.states.count(AssetState.DONE) == self.weights.count(1) == count
+            and {*map(type, self.states), *map(type, self.weights)} <= {AssetState, int}
+            and self.results.count(None) == count
+            and self.errors.count(None) == count
+            and not any(self.events)
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageUpdate:
     """News of one stage.
@@ -209,9 +236,11 @@ def _validate_stage(update: StageUpdate) -> None:
     told = len(update.outcomes) + len(update.started)
     if told > ASSETS_PER_WORK_MAX:
         raise InvalidWork(f"{name}: {told} assets in one work; send at most {ASSETS_PER_WORK_MAX}")
-    _validate_ids(name, [update.job_id, update.stage, *update.started, *(o.asset_id for o in update.outcomes)])
-    for outcome in update.outcomes:
-        _validate_outcome(name, outcome)
+    columns = OutcomeColumns.of(update.outcomes)
+    _validate_ids(name, [update.job_id, update.stage, *update.started, *columns.asset_ids])
+    if not columns.are_plain:
+        for outcome in update.outcomes:
+            _validate_outcome(name, outcome)
 
 
 def validate_outcome(stage: str, outcome: AssetOutcome) -> None:
@@ -265,10 +294,12 @@ def _validate_count(what: str, count: object) -> None:
 
 
 def _validate_ids(name: str, ids: Sequence[str]) -> None:
-    for identity in ids:
-        if not isinstance(identity, str) or not 1 <= len(identity) <= ASSET_ID_CHARACTERS_MAX:
-            raise InvalidWork(f"{name}: an asset id must be text of 1 to {ASSET_ID_CHARACTERS_MAX} characters")
-    together = "".join(ids)
+    try:
+        together, lengths = "".join(ids), set(map(len, ids))
+    except TypeError:  # not all of them are text
+        together, lengths = "", {0}
+    if not all(1 <= length <= ASSET_ID_CHARACTERS_MAX for length in lengths):
+        raise InvalidWork(f"{name}: an asset id must be text of 1 to {ASSET_ID_CHARACTERS_MAX} characters")
     if "\0" in together:  # SQLite's JSON ends a text there, PostgreSQL refuses it: two ids would become one
         raise InvalidWork(f"{name}: an id must not contain a NUL character")
     try:
