@@ -5,7 +5,7 @@ acknowledgement, or be the last thing the process ever asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -21,13 +21,16 @@ PATIENCE_SECONDS = 60.0
 
 
 class BrokerFace(Broker):
-    def __init__(self, broker: MemoryBroker, process: Process, *, sky: Sky, leases: Leases) -> None:
+    def __init__(
+        self, broker: MemoryBroker, process: Process, *, sky: Sky, leases: Leases, clock: Callable[[], float]
+    ) -> None:
         self.inner = broker
         self.process = process
         self.sky = sky
         self.topology: Topology = broker.topology
         self.leases = leases
         self.in_hand = process.in_hand
+        self.clock = clock
 
     async def publish(self, messages: Sequence[Message]) -> None:
         self.refuse("publish")
@@ -86,6 +89,7 @@ class BrokerFace(Broker):
 
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         self.refuse("holds")
+        self.process.looks[job_id] = round(self.clock() * 1000)
         return await self.inner.holds(job_id, queues)
 
     async def hand_on(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,8 +18,7 @@ from reelwork.ledger import Completion, CompletionPolicy, Work
 from tests.simulation.history import History, Violation
 from tests.simulation.scenario import Scenario
 
-STAGE = """SELECT expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion,
-    watermark_at
+STAGE = """SELECT expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion
 FROM stages WHERE job_id = ? AND stage = ?"""
 ASSETS = """SELECT state, late, count(*), sum(weight) FROM assets WHERE job_id = ? AND stage = ? GROUP BY state, late"""
 INBOX = "SELECT 1 FROM inbox WHERE queue = ? AND event_id = ?"
@@ -43,15 +42,12 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Seen:
-    """A stage as it was after the last commit. news_at: when its announcement or its assets last changed, epoch ms.
-    watermark_at: when nothing more was to be expected.
-    """
+    """A stage as it was after the last commit. news_at: when its announcement or its assets last changed, epoch ms."""
 
     expected: int | None = None
     done: int = 0
     failed: int = 0
     news_at: int = 0
-    watermark_at: int | None = None
     completion: str | None = None
 
 
@@ -81,6 +77,7 @@ class Checker:
         self._replayed: set[tuple[str, str]] = set()
         self._letters: dict[tuple[str, str], int] = {}
         self.commits = 0
+        self._looks: Mapping[str, int] = {}
         self._awaiting_news: list[asyncio.Future[None]] = []
 
     async def news(self) -> None:
@@ -95,8 +92,17 @@ class Checker:
             if not future.done():
                 future.set_result(None)
 
-    def after_commit(self, who: str, works: Sequence[Work], results: Sequence[list[Completion] | Exception]) -> None:
+    def after_commit(
+        self,
+        who: str,
+        works: Sequence[Work],
+        results: Sequence[list[Completion] | Exception],
+        *,
+        looks: Mapping[str, int],
+    ) -> None:
+        """looks: when `who` had last looked what waits of a job, epoch ms, by job id."""
         self.commits += 1
+        self._looks = looks
         self.tell_news()
         self._history.note(who, "commits " + " | ".join(map(_told, works, results)))
         told = {
@@ -223,7 +229,7 @@ class Checker:
         if row is None:
             self.insist(told is None, f"{key} completed and has no row")
             return
-        expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion, watermark_at = row
+        expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion = row
         tally: dict[tuple[str, int], tuple[int, int]] = {
             (state, late): (n, weight) for state, late, n, weight in self._eye.execute(ASSETS, key)
         }
@@ -257,7 +263,6 @@ class Checker:
         if self.statuses.get(key[0]) == "cancelled":
             self.insist(completion is not None or closed_at is not None, f"{key} is open in a cancelled job")
         seen.expected, seen.done, seen.failed, seen.completion = expected, done, failed, completion
-        seen.watermark_at = watermark_at
 
     def _check_completion(
         self, key: Key, fired: dict[str, Any], completed_at: int, created_at: int, news_before: int
@@ -304,12 +309,11 @@ class Checker:
     def _insist_on_nothing_waiting(self, key: Key, created_at: int, what: str) -> None:
         """No asset that was sent in time and has no outcome yet, unless the longest time of waiting is over.
 
-        What is sent after the watermark was due may come between the sweeper's look and its commit.
+        What is sent between the look and the commit of whoever gives up the rest comes too late.
         """
         if self._now_ms() >= created_at + round(self._scenario.watermark_max_seconds * 1000):
             return
         job_id, stage = key
-        due_at = self._stages[key].watermark_at if key in self._stages else None
         settled = {
             asset_id
             for (asset_id,) in self._eye.execute(
@@ -322,7 +326,7 @@ class Checker:
         for event_id, body, sent_at, published_at, publications in self._eye.execute(
             query, (job_id, f"simulated.{stage}.ready")
         ):
-            if due_at is not None and sent_at >= due_at:
+            if sent_at >= self._looks.get(job_id, self._now_ms()):
                 continue
             waiting = sorted(set(json.loads(body)["names"]) - settled)
             where = "in the outbox" if published_at is None else f"published {publications} times"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reelwork.errors import StoreUnavailable
@@ -79,7 +79,7 @@ class LedgerFace:
             return [error] * len(works)
         if self._sky.strikes(self._sky.weather.commit_late):
             return self._commit_late(works)
-        results = self._commit(works)
+        results = self._commit(works, self._process.looks)
         try:
             self._after("commit")
         except StoreUnavailable as error:
@@ -87,19 +87,19 @@ class LedgerFace:
         self._process.marked.update(marked(works, results))
         return results
 
-    def _commit(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
+    def _commit(self, works: Sequence[Work], looks: Mapping[str, int]) -> list[list[Completion] | Exception]:
         self._store.has_failed = False
         results = self._store.ledger.commit_all(works)
         if self._store.has_failed:
             self._checker.check_recorded(works, results)
-        self._checker.after_commit(self._process.name, works, results)
+        self._checker.after_commit(self._process.name, works, results, looks=looks)
         return results
 
     def _commit_late(self, works: Sequence[Work]) -> list[list[Completion] | Exception]:
         """The connection breaks while the commit is on its way: nobody hears of it, and later it takes effect."""
         seconds = self._sky.dice.uniform(0, self._sky.weather.late_seconds_max)
         self._process.history.note(self._process.name, f"commit: on its way for {seconds:.1f} s, its answer is lost")
-        self._process.loop.call_later(seconds, self._commit, works)
+        self._process.loop.call_later(seconds, self._commit, works, dict(self._process.looks))
         return [StoreUnavailable("the connection was lost at the commit")] * len(works)
 
     def _before(self, name: str) -> None:

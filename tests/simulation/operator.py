@@ -36,7 +36,7 @@ class OperatorLedger:
         self._store.is_reliable = True
         results = self._store.ledger.commit_all([work])
         self._store.is_reliable = False
-        self._checker.after_commit("operator", [work], results)
+        self._checker.after_commit("operator", [work], results, looks={})
         if isinstance(results[0], Exception):
             raise results[0]
 

@@ -126,13 +126,13 @@ class _Ending:
     def _check_killers(self) -> None:
         """Once before it is under suspicion, three times under suspicion: then it is left alone, until its replay.
 
-        Only deaths count: copies of a message may be worked on side by side, and succeed each.
+        Those that would kill a set number of times are left out: copies of a message may be worked on side by side, and
+        those that succeed are no deaths.
         """
         (letters,) = self._ask("SELECT count(*) FROM dead_letters WHERE job_id = ?", (self._job_id,)).fetchone()
         for thing, fate in self._shape.fates.items():
-            if fate.kind == "killer":
-                times = self._played.get((self._job_id, thing), 0)
-                deaths = min(times, fate.times or times)
+            if fate.kind == "killer" and not fate.times:
+                deaths = self._played.get((self._job_id, thing), 0)
                 self._insist(deaths <= DEATHS_MAX * (1 + letters), f"{thing} killed {deaths} times")
 
     def _is_among_letters(self, stage: str, asset_id: str) -> bool:
