@@ -1,0 +1,171 @@
+"""Real pictures for the match benchmark, out of packages of the user's own package index, kept in .cache.
+
+Products are photographs: objects cut out of their plain background, and boxes printed with photographs, several of
+each brand with one layout and one logo, so that they look alike. Backgrounds are photographs of desks and rooms.
+Nothing of it is redistributed. tabler-ui is under MIT, sakai-ng brings a LICENSE.md, @tabler/preview names no licence.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reelwork.vision.opencv import Picture, cv2, scaled_by_area
+from reelwork.vision.package_client import download_archive
+from reelwork.vision.pinned_file import NodePackageFile
+
+PACKAGES = (
+    NodePackageFile("tabler-ui", "0.0.34", "package/dist/demo/photos/*-1500.jpg"),
+    NodePackageFile("tabler-ui", "0.0.34", "package/dist/demo/products/*.jpg"),
+    NodePackageFile("@tabler/preview", "1.2.0", "package/dist/static/products/product-*.jpg"),
+    NodePackageFile("@tabler/preview", "1.2.0", "package/dist/static/photos/*.jpg"),
+    NodePackageFile("sakai-ng", "2.0.4", "package/src/assets/demo/images/product/*.jpg"),
+)
+FOLDERS = ("motifs", "objects", "objects", "backgrounds", "objects")
+PRODUCT_SIDE = 640
+"""Longest side of a product's picture; scale 1 in a video shows it at this size."""
+CUTOUT_TOLERANCE = 7
+CUTOUT_AREA_MIN = 0.03
+BOX_SHAPES = ((480, 640), (640, 480), (512, 640), (600, 600))
+
+
+@dataclass(frozen=True, eq=False)
+class ProductPicture:
+    """`picture` is BGR, as a shop would show it; `alpha` is True where the product is, same size."""
+
+    name: str
+    picture: Picture
+    alpha: np.ndarray
+    family: str
+    """Products of one family look alike: one brand, or one kind of thing."""
+
+
+def fetch_pictures(cache: Path) -> Path:
+    """The folder with `motifs/`, `objects/` and `backgrounds/`, filled on the first call (about 125 MB come over)."""
+    folder = cache / "match-pictures"
+    archives: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for source, name in zip(PACKAGES, FOLDERS, strict=True):
+        archives.setdefault((source.package, source.version), []).append((source.member, name))
+    for (package, version), wanted in archives.items():
+        done = folder / f".{package.replace('/', '-')}-{version}"
+        if done.exists():
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = download_archive(NodePackageFile(package, version, ""), Path(scratch))
+            with tarfile.open(archive) as members:
+                for member in members:
+                    for pattern, name in wanted:
+                        if member.isfile() and fnmatch.fnmatch(member.name, pattern) and "@2x" not in member.name:
+                            target = folder / name / Path(member.name).name
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            content = members.extractfile(member)
+                            assert content is not None
+                            target.write_bytes(content.read())
+        done.touch()
+    return folder
+
+
+def pictures_in(folder: Path) -> dict[str, Picture]:
+    """BGR pictures by file name without suffix, in the order of their names; transparent ones on white."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if picture is not None:
+                found[path.stem] = np.asarray(picture, np.uint8)
+    return found
+
+
+def cut_out(name: str, picture: Picture, family: str) -> ProductPicture | None:
+    """The object before a plain background, or None where the background is none."""
+    height, width = picture.shape[:2]
+    filled = np.zeros((height + 2, width + 2), np.uint8)
+    flags = 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY
+    smooth = cv2.bilateralFilter(picture, 5, 20, 5)
+    step = 8
+    border = [(x, y) for x in range(0, width, step) for y in (0, height - 1)]
+    border += [(x, y) for y in range(0, height, step) for x in (0, width - 1)]
+    for seed in border:
+        if filled[seed[1] + 1, seed[0] + 1] == 0:
+            tolerance = (CUTOUT_TOLERANCE,) * 3
+            cv2.floodFill(smooth, filled, seed, 0, tolerance, tolerance, flags)
+    alpha = cv2.morphologyEx((filled[1:-1, 1:-1] == 0).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(alpha)
+    if count < 2:
+        return None
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    large = 1 + np.flatnonzero(areas >= max(areas.max() / 8, 1))
+    inside = np.isin(labels, large)
+    if not CUTOUT_AREA_MIN <= inside.mean() <= 0.9 or inside[[0, -1]].mean() > 0.2 or inside[:, [0, -1]].mean() > 0.2:
+        return None
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    margin = 12
+    top, bottom = max(rows[0] - margin, 0), min(rows[-1] + margin, height)
+    left, right = max(columns[0] - margin, 0), min(columns[-1] + margin, width)
+    fitting = _fitting(picture[top:bottom, left:right], PRODUCT_SIDE)
+    shape = (fitting.shape[1], fitting.shape[0])
+    alpha = cv2.resize(inside[top:bottom, left:right].astype(np.uint8), shape, interpolation=cv2.INTER_LINEAR)
+    return ProductPicture(name, fitting, alpha > 0, family)
+
+
+@dataclass(frozen=True)
+class Brand:
+    """A layout that all boxes of a brand share."""
+
+    name: str
+    colour: tuple[int, int, int]
+    ink: tuple[int, int, int]
+    at_top: bool
+
+
+BRANDS = (
+    Brand("Nordlicht", (60, 30, 20), (235, 235, 240), True),
+    Brand("Casa Verde", (70, 110, 40), (240, 245, 235), False),
+    Brand("Rocket & Co", (40, 40, 200), (255, 255, 255), True),
+    Brand("Atelier No. 9", (215, 225, 230), (40, 35, 30), False),
+)
+
+
+def printed_box(name: str, motif: Picture, brand: Brand, number: int) -> ProductPicture:
+    """The front of a box: a photograph, and a band with the brand's mark and the product's own title."""
+    width, height = BOX_SHAPES[number % len(BOX_SHAPES)]
+    band = height // 5
+    picture = np.full((height, width, 3), brand.colour, np.uint8)
+    window = slice(band, height) if brand.at_top else slice(0, height - band)
+    picture[window] = _cropped(motif, width, height - band)
+    top = 0 if brand.at_top else height - band
+    middle = top + band // 2
+    cv2.circle(picture, (band // 2, middle), band // 3, brand.ink, 3, cv2.LINE_AA)
+    cv2.drawMarker(picture, (band // 2, middle), brand.ink, cv2.MARKER_STAR, band // 3, 2, cv2.LINE_AA)
+    font = cv2.FontFace("sans")
+    cv2.putText(picture, brand.name, (band, top + band // 2), brand.ink, font, band // 3, 800)
+    cv2.putText(picture, _title(name), (band, top + band * 5 // 6), brand.ink, font, band // 5, 500)
+    cv2.rectangle(picture, (0, 0), (width - 1, height - 1), brand.ink, 3)
+    return ProductPicture(name, picture, np.ones((height, width), bool), brand.name)
+
+
+def _title(name: str) -> str:
+    return " ".join(word.capitalize() for word in name.split("-") if not word.isdigit())
+
+
+def _fitting(picture: Picture, side: int) -> Picture:
+    height, width = picture.shape[:2]
+    factor = side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if factor < 1:
+        return scaled_by_area(picture, *size)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _cropped(picture: Picture, width: int, height: int) -> Picture:
+    """The middle of the picture, in the given shape."""
+    given_height, given_width = picture.shape[:2]
+    factor = max(width / given_width, height / given_height)
+    scaled = scaled_by_area(picture, max(width, round(given_width * factor)), max(height, round(given_height * factor)))
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return scaled[top : top + height, left : left + width]

@@ -1,0 +1,48 @@
+"""What matching is given: embeddings and keypoints of products and of frames, never their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reelwork.vision.keypoints import Keypoints
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeatures:
+    """One picture of a product; `embedding` is (d,), L2-normalised."""
+
+    image_id: str
+    embedding: Vector
+    keypoints: Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class ProductFeatures:
+    """A product, by all its pictures."""
+
+    product_id: str
+    images: Sequence[ImageFeatures]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFeatures:
+    """One frame of a video at `ts` seconds; `embedding` is (d,), L2-normalised, of the whole frame."""
+
+    frame_id: str
+    ts: float
+    embedding: Vector
+    keypoints: Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFeatures:
+    """A video, by its frames in any order."""
+
+    video_id: str
+    frames: Sequence[FrameFeatures]

@@ -1,0 +1,164 @@
+"""Finds products in a video: candidates, verification in each frame, rivals out; for each one score and its times."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from reelwork.pipelines.match.matching.candidates import nearest_frames
+from reelwork.pipelines.match.matching.catalogue import Catalogue, Entry
+from reelwork.pipelines.match.matching.described import Described
+from reelwork.pipelines.match.matching.features import FrameFeatures, ProductFeatures, VideoFeatures
+from reelwork.pipelines.match.matching.match import Match, Pair, PointPair, Row
+from reelwork.pipelines.match.matching.plane import Matrix
+from reelwork.pipelines.match.matching.score import (
+    FRAME_LOGIT_MINIMUM,
+    SCORE_MINIMUM,
+    TEXTURE_KEYPOINTS_MIN,
+    embedding_score,
+    frame_logit,
+    video_score,
+)
+from reelwork.pipelines.match.matching.sighting import Sighting, without_rivals
+from reelwork.pipelines.match.matching.spans import spans_of
+from reelwork.pipelines.match.matching.verification import verify
+
+POINTS_MAX = 200
+"""Of a best pair, kept in its match: the likest first."""
+
+
+def find_matches(
+    product: ProductFeatures, video: VideoFeatures, *, score_minimum: float = SCORE_MINIMUM
+) -> Match | None:
+    """The product in the video, or None. Better look for many at once: then what they share is known."""
+    found = find_matches_in_video([product], video, score_minimum=score_minimum)
+    return found[0] if found else None
+
+
+def find_matches_in_video(
+    products: Sequence[ProductFeatures] | Catalogue, video: VideoFeatures, *, score_minimum: float = SCORE_MINIMUM
+) -> list[Match]:
+    """Those of the products that are in the video, surest first; a Catalogue, made once, serves many videos."""
+    catalogue = products if isinstance(products, Catalogue) else Catalogue(products)
+    frames = sorted(video.frames, key=lambda frame: frame.ts)
+    if not frames or not catalogue.entries:
+        return []
+    sighted = sightings(catalogue, frames)
+    matches = {match.product_id: match for match in _by_embedding(catalogue, video.video_id, frames)}
+    matches |= {match.product_id: match for match in _by_geometry(catalogue, video.video_id, frames, sighted)}
+    kept = (match for match in matches.values() if match.score >= score_minimum)
+    return sorted(kept, key=lambda match: (-match.score, match.product_id))
+
+
+def sightings(catalogue: Catalogue, frames: Sequence[FrameFeatures]) -> list[list[Sighting]]:
+    """For each frame, the products that verify there, by the best of their pictures."""
+    elected: defaultdict[int, set[int]] = defaultdict(set)
+    for number, nearest in enumerate(_nearest(catalogue, frames)):
+        for index in nearest:
+            elected[int(index)].add(number)
+    return [_sightings_in(catalogue, frame, elected[index]) for index, frame in enumerate(frames)]
+
+
+def _sightings_in(catalogue: Catalogue, frame: FrameFeatures, elected: set[int]) -> list[Sighting]:
+    ready = Described.of(frame.keypoints, catalogue.compaction)
+    best: dict[int, Sighting] = {}
+    for number in sorted(elected.union(catalogue.voters.elect(ready))):
+        entry = catalogue.entries[number]
+        verification = verify(entry.described, ready)
+        if verification is None:
+            continue
+        sighting = Sighting(entry, frame, verification, frame_logit(verification.evidence))
+        if entry.product not in best or sighting.logit > best[entry.product].logit:
+            best[entry.product] = sighting
+    return without_rivals(list(best.values()))
+
+
+def _by_geometry(
+    catalogue: Catalogue, video_id: str, frames: Sequence[FrameFeatures], sighted: Sequence[Sequence[Sighting]]
+) -> list[Match]:
+    by_product: defaultdict[int, dict[int, Sighting]] = defaultdict(dict)
+    for index, found in enumerate(sighted):
+        for sighting in found:
+            by_product[sighting.entry.product][index] = sighting
+    times = [frame.ts for frame in frames]
+    matches = []
+    for product, mine in by_product.items():
+        best = max(mine.values(), key=lambda sighting: sighting.logit)
+        enough = min(FRAME_LOGIT_MINIMUM, best.logit)  # the best frame always counts
+        seen = [index in mine and mine[index].logit >= enough for index in range(len(frames))]
+        matches.append(
+            Match(
+                product_id=catalogue.products[product].product_id,
+                video_id=video_id,
+                score=video_score([sighting.logit for sighting in mine.values()]),
+                method="geometry",
+                best_pair=_pair(best),
+                spans=spans_of(times, seen),
+            )
+        )
+    return matches
+
+
+def _by_embedding(catalogue: Catalogue, video_id: str, frames: Sequence[FrameFeatures]) -> list[Match]:
+    """Of products whose pictures are all too plain for geometry."""
+    textured = {entry.product for entry in catalogue.entries if len(entry.described) >= TEXTURE_KEYPOINTS_MIN}
+    plain = [entry for entry in catalogue.entries if entry.product not in textured]
+    if not plain:
+        return []
+    cosines = np.stack([entry.image.embedding for entry in plain]) @ np.stack([frame.embedding for frame in frames]).T
+    best: dict[int, tuple[float, Entry, FrameFeatures]] = {}
+    for entry, row in zip(plain, cosines, strict=True):
+        index = int(row.argmax())
+        if entry.product not in best or row[index] > best[entry.product][0]:
+            best[entry.product] = (float(row[index]), entry, frames[index])
+    times = [frame.ts for frame in frames]
+    return [
+        Match(
+            product_id=catalogue.products[product].product_id,
+            video_id=video_id,
+            score=embedding_score(cosine),
+            method="embedding",
+            best_pair=Pair(
+                image_id=entry.image.image_id,
+                frame_id=frame.frame_id,
+                ts=frame.ts,
+                inliers=0,
+                homography=None,
+                inlier_points=(),
+            ),
+            spans=spans_of(times, [other is frame for other in frames]),
+        )
+        for product, (cosine, entry, frame) in best.items()
+    ]
+
+
+def _nearest(catalogue: Catalogue, frames: Sequence[FrameFeatures]) -> np.ndarray:
+    return nearest_frames(
+        np.stack([entry.image.embedding for entry in catalogue.entries]),
+        np.stack([frame.embedding for frame in frames]),
+    )
+
+
+def _pair(sighting: Sighting) -> Pair:
+    image, frame = sighting.entry.described.keypoints, sighting.frame.keypoints
+    found = sighting.verification
+    points = np.column_stack([image.points[found.image_keypoints], frame.points[found.frame_keypoints]])
+    return Pair(
+        image_id=sighting.entry.image.image_id,
+        frame_id=sighting.frame.frame_id,
+        ts=sighting.frame.ts,
+        inliers=len(points),
+        homography=_rows(found.homography),
+        inlier_points=tuple(_point_pair(row) for row in points[:POINTS_MAX]),
+    )
+
+
+def _rows(homography: Matrix) -> tuple[Row, Row, Row]:
+    first, second, third = (tuple(float(value) for value in row) for row in homography / homography[2, 2])
+    return first, second, third  # type: ignore[return-value]
+
+
+def _point_pair(row: np.ndarray) -> PointPair:
+    return tuple(round(float(value), 2) for value in row)  # type: ignore[return-value]
