@@ -61,6 +61,13 @@ class Config(BaseSettings):
     REELWORK_MODELS_DIR: Path | None = Field(
         None, description="Folder of model weights; default: reelwork/models in the user's cache folder."
     )
+    REELWORK_MATCH_MASKS: Literal["off", "products", "all"] = Field(
+        "products", description="What the match pipeline cuts out of its background: off, products or all."
+    )
+    REELWORK_MATCH_ENCODER: str = Field(
+        "efficientnet-lite0",
+        description="Image encoder of the match pipeline: its name, or the .json configuration beside an ONNX file.",
+    )
     REELWORK_API_TOKEN: SecretStr | None = Field(
         None, description="Bearer token of the API; must be set to listen beyond loopback."
     )

@@ -264,17 +264,26 @@ class TestWorker:
 class TestDemo:
     def test_twice(self, tmp_path: Path) -> None:
         pull_sample("bikes", models_dir=TEST_MODELS_DIR)
-        pull_model("efficientdet-lite0", models_dir=TEST_MODELS_DIR)
+        for sample in ("cat", "coffee", "astronaut"):
+            pull_sample(sample, models_dir=TEST_MODELS_DIR)
+        for model in ("efficientdet-lite0", "efficientnet-lite0"):
+            pull_model(model, models_dir=TEST_MODELS_DIR)
         environment = {"REELWORK_MODELS_DIR": str(TEST_MODELS_DIR)}
         first = reelwork("demo", "--output", tmp_path, environment=environment)
         assert first.stderr.splitlines()[0] == "bikes: reading the video"
-        assert first.stderr.splitlines()[-1].startswith("bikes: working")
+        assert first.stderr.splitlines()[-1] == "evidence 100%"
         assert first.status == 0
         assert "video.ranges.completed: 2 of 2 done, told exactly once" in first.stdout
         second = reelwork("demo", "--output", tmp_path, "--json", environment=environment)
         summary = json.loads((tmp_path / "summary.json").read_bytes())
         assert second.document == summary
+        match = summary.pop("match")
         assert summary.pop("job_id") not in first.stdout
+        assert set(match["completions"].values()) == {1}
+        assert match["compared"] == ["3 of the 3 products that were placed in a video were found in it."]
+        assert match["compared"][0] in first.stdout
+        assert json.loads((tmp_path / "match" / "matches.json").read_bytes()) == match["results"]
+        assert (tmp_path / "match" / "report.html").read_text().startswith("<!doctype html>")
         assert summary == {"status": "completed", "frames": 250, "completions": {"video.ranges": 1}}
         assert len(json.loads((tmp_path / "results.json").read_bytes())) == 250
         assert (tmp_path / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")

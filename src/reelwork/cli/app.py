@@ -15,6 +15,7 @@ from reelwork.cli.dead_letters import dead_letters
 from reelwork.cli.demo import demo
 from reelwork.cli.doctor import doctor
 from reelwork.cli.exit_code import EXIT_CODES_HELP, ExitCode, exit_code_of
+from reelwork.cli.match import match
 from reelwork.cli.missing_package import missing_package_fix
 from reelwork.cli.models import models
 from reelwork.cli.results import results
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for panel, commands in {
-    "On this machine": (demo, analyze, doctor),
+    "On this machine": (demo, analyze, match, doctor),
     "A server": (serve, worker),
     "Jobs on a server": (submit, status, wait, results, cancel, stages),
 }.items():

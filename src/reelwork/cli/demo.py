@@ -1,4 +1,4 @@
-"""`reelwork demo`: a real clip through the whole of Reelwork, with a picture to look at in the end."""
+"""`reelwork demo`: a real clip through the whole of Reelwork, with pictures to look at in the end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from reelwork.cli import options
 
 if TYPE_CHECKING:
+    from reelwork.cli.embedded_match import FinishedMatch
     from reelwork.cli.embedded_video import AnalyzedVideo
 
 SAMPLE: Final = "bikes"
@@ -23,11 +24,12 @@ OutputFolder = Annotated[
 
 
 def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = False) -> None:
-    """Analyse a sample clip: its shots, the objects in it, and a contact sheet of both.
+    """Analyse a sample clip, then find pictures that move through it.
 
-    Fetches the clip and the detector's weights when they are not here yet. Writes contact-sheet.png, results.json,
-    summary.json and the job's data.
+    Fetches the samples and the models' weights when they are not here yet. Writes contact-sheet.png (the shots, and the
+    objects in them), results.json, match/report.html, summary.json and the jobs' data.
     """
+    from reelwork.cli.match_view import match_view
     from reelwork.cli.output import tell, tell_json
     from reelwork.cli.output_file import make_folder
     from reelwork.cli.pull import pull
@@ -41,15 +43,19 @@ def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = Fal
     results = output / "results.json"
     finished = _run(video, output / "data", results, lines_instead=not as_json)
     summary = summarize(results, finished.index)
-    document = _document(finished, summary.frames)
-    (output / "summary.json").write_text(json.dumps(document, indent=2) + "\n")
     sheet = output / "contact-sheet.png"
     _draw(sheet, video, finished, list(read_results(results)), summary.shots)
+    if not as_json:
+        tell(*summary_view(f"{SAMPLE}.mp4", summary, finished), *completions_view(finished))
+        tell(f"Look at {sheet}; all results are in {results}.\n")
+    matched, said = _match(video, output, lines_instead=not as_json)
+    document = {**_document(finished, summary.frames), "match": _document_of_match(matched, said)}
+    (output / "summary.json").write_text(json.dumps(document, indent=2) + "\n")
     if as_json:
         tell_json(document)
         return
-    tell(*summary_view(f"{SAMPLE}.mp4", summary, finished), *completions_view(finished))
-    tell(f"Look at {sheet}; all results are in {results}.")
+    tell(*match_view(matched), *completions_view(matched), *said)
+    tell(f"Look at {output / 'match' / 'report.html'}.")
 
 
 def _run(video: Path, data: Path, results: Path, *, lines_instead: bool) -> AnalyzedVideo:
@@ -60,6 +66,32 @@ def _run(video: Path, data: Path, results: Path, *, lines_instead: bool) -> Anal
     with embedded_config(data) as config, progress_bar(SAMPLE, lines_instead=lines_instead) as report:
         parameters = {"pipeline_id": PIPELINE_ID}
         return analyze_embedded(config, video, parameters, workers=WORKERS, results=results, report=report)
+
+
+def _match(video: Path, output: Path, *, lines_instead: bool) -> tuple[FinishedMatch, list[str]]:
+    """What was found, and how it compares with what is there."""
+    from reelwork.cli.demo_match import PRODUCTS, compare, write_shelf
+    from reelwork.cli.embedded import embedded_config
+    from reelwork.cli.embedded_match import match_embedded
+    from reelwork.cli.phase_bars import phase_bars
+    from reelwork.cli.pull import pull
+    from reelwork.vision import pull_model, pull_sample
+
+    pull("efficientnet-lite0", pull_model)
+    samples = {name: pull(name, pull_sample) for name in PRODUCTS}
+    products, videos = write_shelf(output / "shelf", video, samples)
+    out = output / "match"
+    out.mkdir(exist_ok=True)
+    with embedded_config(output / "data") as config, phase_bars(lines_instead=lines_instead) as show:
+        finished = match_embedded(
+            config, [str(products)], [str(videos)], masks="off", out=out, workers=WORKERS, show=show
+        )
+    return finished, compare(finished)
+
+
+def _document_of_match(finished: FinishedMatch, said: list[str]) -> dict[str, Any]:
+    known = {"job_id": finished.detail.job.job_id, "status": finished.detail.job.status}
+    return {**known, "completions": finished.completions, "results": finished.results, "compared": said}
 
 
 def _document(finished: AnalyzedVideo, frames: int) -> dict[str, Any]:

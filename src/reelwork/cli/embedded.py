@@ -92,6 +92,8 @@ async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, watch: Watch) ->
     """
     while True:
         job = await asyncio.to_thread(jobs.job, job_id)
+        if job.status.is_terminal or not stop.is_set():
+            await asyncio.to_thread(watch, jobs, job)
         if job.status.is_terminal:
             stop.set()
             return
@@ -99,7 +101,6 @@ async def _follow(jobs: Jobs, job_id: str, stop: asyncio.Event, watch: Watch) ->
             with contextlib.suppress(JobTransitionRefused):  # it has just ended by itself
                 await asyncio.to_thread(jobs.cancel, job_id, reason=INTERRUPTED)
             return
-        await asyncio.to_thread(watch, jobs, job)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await stop.wait()

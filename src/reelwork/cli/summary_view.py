@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reelwork.cli.embedded import FinishedJob
 from reelwork.cli.embedded_video import AnalyzedVideo
 from reelwork.cli.job_view import missing_view
 from reelwork.cli.summary import Summary
@@ -32,7 +33,7 @@ def summary_view(name: str, summary: Summary, finished: AnalyzedVideo) -> Iterat
         yield _measures_table(summary)
 
 
-def completions_view(finished: AnalyzedVideo) -> Iterator[RenderableType]:
+def completions_view(finished: FinishedJob) -> Iterator[RenderableType]:
     """What the job is about: each stage was done once, and said so once."""
     for stage in finished.detail.stages:
         fired = stage.status.completion

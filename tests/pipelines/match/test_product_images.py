@@ -14,15 +14,8 @@ from PIL import Image
 from reelwork.errors import PermanentError
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.pipelines.match.access import Access
-from reelwork.pipelines.match.sources import (
-    BrokenEntry,
-    ImageRef,
-    NoUsableImage,
-    Product,
-    ProductImage,
-    fetch_images,
-)
-from reelwork.pipelines.match.sources.images import PICTURE_LIMITS
+from reelwork.pipelines.match.sources import BrokenEntry, ImageRef, Product
+from reelwork.pipelines.match.sources.images import PICTURE_LIMITS, NoUsableImage, ProductImage, fetch_images
 from reelwork.pipelines.match.web import DownloadUnavailable
 from tests.pipelines.match.conftest import textured
 from tests.web_server import OTHER_LOCALHOST, Answer, WebServer, web_server

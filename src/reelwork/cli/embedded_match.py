@@ -1,0 +1,87 @@
+"""Finds products in videos to the end in this process and its workers, without a server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from reelwork.cli.embedded import FinishedJob, run_embedded, save_object
+from reelwork.cli.phase_bars import Show
+from reelwork.ledger import Job
+from reelwork.objects.keys import artifacts_prefix
+from reelwork.runtime.backends import Backends
+from reelwork.runtime.jobs import Jobs
+from reelwork.settings import Config
+
+PIPELINE: Final = "match"
+SOURCE_FOLDERS: Final = "REELWORK_SOURCE_FOLDERS"
+WEB: Final = ("http://", "https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedMatch(FinishedJob):
+    """results: as in matches.json."""
+
+    results: list[dict[str, Any]]
+
+
+def match_embedded(
+    config: Config,
+    products: Sequence[str],
+    videos: Sequence[str],
+    *,
+    masks: str | None,
+    out: Path,
+    workers: int,
+    show: Show,
+) -> FinishedMatch:
+    """Leaves matches.json, report.html and the pictures in a folder. Raises what `run_embedded` does."""
+    chosen = {} if masks is None else {"masks": masks}
+    parameters = {"products": _whole(products), "videos": _whole(videos), **chosen}
+    readable = [path for path in (*parameters["products"], *parameters["videos"]) if not path.startswith(WEB)]
+
+    async def submit(_backends: Backends, jobs: Jobs) -> str:
+        checked = jobs.check(PIPELINE, parameters).model_dump(mode="json")
+        return jobs.create(PIPELINE, job_id=uuid4(), input_path="", parameters=checked)
+
+    def watch(jobs: Jobs, job: Job) -> None:
+        show(jobs.phase_fractions(job))
+
+    def save(backends: Backends, job: Job) -> None:
+        prefix = artifacts_prefix(job.job_id)
+        for key in backends.objects.keys(prefix):
+            path = out / key.removeprefix(prefix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_object(backends.objects, key, path)
+
+    with _readable(readable):
+        allowed = config.model_copy(update={SOURCE_FOLDERS: os.environ[SOURCE_FOLDERS]})
+        finished = run_embedded(allowed, submit, workers=workers, watch=watch, save=save)
+    results = json.loads((out / "matches.json").read_text())
+    return FinishedMatch(detail=finished.detail, completions=finished.completions, results=results)
+
+
+def _whole(sources: Sequence[str]) -> list[str]:
+    """Workers may stand in another folder."""
+    return [source if source.startswith(WEB) else str(Path(source).absolute()) for source in sources]
+
+
+@contextlib.contextmanager
+def _readable(paths: Sequence[str]) -> Iterator[None]:
+    """Whoever gives a path here may read it, and so may his job: of a catalogue, what lies beside it."""
+    folders = [path if Path(path).is_dir() else str(Path(path).parent) for path in paths]
+    before = os.environ.get(SOURCE_FOLDERS)
+    os.environ[SOURCE_FOLDERS] = os.pathsep.join([*folders, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SOURCE_FOLDERS]
+        else:
+            os.environ[SOURCE_FOLDERS] = before

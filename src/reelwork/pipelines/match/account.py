@@ -1,0 +1,71 @@
+"""What this pipeline adds to the account of a job: what was collected, what was of no use and why, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reelwork.ledger import AssetState, Job, Ledger, StageStatus
+from reelwork.pipelines.match.stages import (
+    IMAGE_EMBEDDINGS,
+    IMAGE_KEYPOINTS,
+    MATCHES,
+    PRODUCTS,
+    VIDEO_EMBEDDINGS,
+    VIDEO_KEYPOINTS,
+    VIDEOS,
+)
+
+REFUSED_SHOWN_MAX: Final = 100
+_KINDS: Final = {"products": PRODUCTS, "videos": VIDEOS}
+
+
+def account_of(job: Job, ledger: Ledger) -> Mapping[str, Any]:
+    """How many products with how many images and videos with how many frames were collected, and how many matches came
+    out. `refused` names the products and videos that could not be used, and why; `explanation` says why nothing could
+    be found, or is null.
+    """
+    stages = {stage.stage: stage for stage in ledger.stage_status(job.job_id)}
+    products, videos, matches = (stages.get(name) for name in (PRODUCTS, VIDEOS, MATCHES))
+    return {
+        "products": products.done if products else 0,
+        "videos": videos.done if videos else 0,
+        "images": products.done_weight if products else 0,
+        "frames": videos.done_weight if videos else 0,
+        "matches": matches.done_weight if matches else 0,
+        "refused": {kind: _refused(ledger, job.job_id, stage) for kind, stage in _KINDS.items()},
+        "explanation": explanation_of(stages),
+    }
+
+
+def explanation_of(stages: Mapping[str, StageStatus]) -> str | None:
+    """Why a job that ends cleanly could not find anything; None where it could, or is not that far."""
+    for kind, part, name in (("products", "images", PRODUCTS), ("videos", "frames", VIDEOS)):
+        stage = stages.get(name)
+        if stage is None or stage.completed_at is None:
+            return None
+        if stage.expected == 0:
+            return f"no {kind} were found where the job was told to look"
+        if stage.done == 0:
+            return f"none of the {stage.failed} {kind} could be used; each has its reason"
+        if stage.done_weight == 0:
+            return f"the {kind} have no usable {part}"
+    for name, what in (
+        (IMAGE_EMBEDDINGS, "product images"),
+        (IMAGE_KEYPOINTS, "product images"),
+        (VIDEO_EMBEDDINGS, "frames"),
+        (VIDEO_KEYPOINTS, "frames"),
+    ):
+        stage = stages.get(name)
+        if stage is not None and stage.completed_at is not None and stage.done == 0:
+            return f"none of the {what} could be looked at; stage {name} has the reasons"
+    return None
+
+
+def _refused(ledger: Ledger, job_id: str, stage: str) -> dict[str, str | None]:
+    refused: dict[str, str | None] = {}
+    for asset in ledger.assets(job_id, stage, states=[AssetState.FAILED]):
+        refused[asset.asset_id] = asset.error
+        if len(refused) == REFUSED_SHOWN_MAX:
+            break
+    return refused

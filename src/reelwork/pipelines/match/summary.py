@@ -1,0 +1,115 @@
+"""All that a job has found, as its results and its report tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reelwork.events import joined
+from reelwork.ledger import AssetState, Job, Ledger
+from reelwork.objects import ObjectStore
+from reelwork.pipelines.match.account import account_of
+from reelwork.pipelines.match.collected import CollectedProduct, CollectedVideo, product_at, video_at
+from reelwork.pipelines.match.evidence import Report, ReportMatch, ReportProduct, ReportVideo, report_html
+from reelwork.pipelines.match.features import decoded
+from reelwork.pipelines.match.found import feature_keys, matches_of
+from reelwork.pipelines.match.matching import Match
+from reelwork.pipelines.match.notes import notes_of
+from reelwork.pipelines.match.stages import EVIDENCES, PRODUCTS, VIDEOS
+from reelwork.vision.opencv import cv2, scaled_by_area
+
+THUMBNAIL_SIDE_MAX: Final = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """products, videos: by id, as they were collected. titles: of videos, as their owner calls them. evidence: keys of
+    pictures, by asset. notes: why something, or all, is missing.
+    """
+
+    job_id: str
+    products: Mapping[str, CollectedProduct]
+    videos: Mapping[str, CollectedVideo]
+    titles: Mapping[str, str]
+    matches: Sequence[Match]
+    evidence: Mapping[str, str]
+    notes: Sequence[str]
+
+    def results(self) -> list[dict[str, Any]]:
+        """What `matches.json` says, the surest first. Seconds are rounded to milliseconds."""
+        return [self._result(match) for match in self.matches]
+
+    def _result(self, match: Match) -> dict[str, Any]:
+        pair = match.best_pair
+        return {
+            "product": self.products[match.product_id].title,
+            "video": self.titles[match.video_id],
+            "score": round(match.score, 4),
+            "ts": round(pair.ts, 3),
+            "spans": [[round(start, 3), round(end, 3)] for start, end in match.spans],
+            "best_pair": {
+                "image": pair.image_id,
+                "frame": pair.frame_id,
+                "method": match.method,
+                "inliers": pair.inliers,
+            },
+        }
+
+
+def summary_of(job: Job, ledger: Ledger, objects: ObjectStore) -> Summary:
+    products = list(ledger.assets(job.job_id, PRODUCTS, states=[AssetState.DONE]))
+    videos = list(ledger.assets(job.job_id, VIDEOS, states=[AssetState.DONE]))
+    matches = matches_of(ledger, objects, job.job_id)
+    return Summary(
+        job_id=job.job_id,
+        products={asset.asset_id: product_at(objects, asset.result) for asset in products},
+        videos={asset.asset_id: video_at(objects, asset.result) for asset in videos},
+        titles={asset.asset_id: asset.result["title"] for asset in videos if asset.result is not None},
+        matches=sorted(matches, key=lambda match: (-match.score, match.product_id, match.video_id)),
+        evidence=feature_keys(ledger, job.job_id, EVIDENCES),
+        notes=_notes(job, ledger, objects),
+    )
+
+
+def _notes(job: Job, ledger: Ledger, objects: ObjectStore) -> list[str]:
+    account = account_of(job, ledger)
+    notes = [account["explanation"]] if account["explanation"] else []
+    for kind, refused in account["refused"].items():
+        notes += [f"{kind}: {name} could not be used: {reason}" for name, reason in refused.items()]
+        left_out = notes_of(objects, job.job_id, kind)
+        notes += left_out["notes"]
+        if left_out["count"] > len(left_out["notes"]):
+            notes.append(f"{kind}: {left_out['count'] - len(left_out['notes'])} more were left out")
+    return notes
+
+
+def report_of(summary: Summary, objects: ObjectStore) -> bytes:
+    """One self-contained page."""
+    report = Report(
+        job_id=summary.job_id,
+        products=[
+            ReportProduct(product_id, product.title, _thumbnail(objects.get(product.images[0].key)))
+            for product_id, product in summary.products.items()
+        ],
+        videos=[
+            ReportVideo(video_id, summary.titles[video_id], video.seconds, "; ".join(video.damage))
+            for video_id, video in summary.videos.items()
+        ],
+        matches=[ReportMatch(match, _picture(summary, match, objects)) for match in summary.matches],
+        notes=summary.notes,
+    )
+    return report_html(report).encode()
+
+
+def _picture(summary: Summary, match: Match, objects: ObjectStore) -> bytes | None:
+    key = summary.evidence.get(joined(match.video_id, match.product_id))
+    return None if key is None else objects.get(key)
+
+
+def _thumbnail(data: bytes) -> bytes:
+    picture = decoded(data)
+    height, width = picture.shape[:2]
+    factor = min(1.0, THUMBNAIL_SIDE_MAX / max(height, width))
+    small = scaled_by_area(picture, max(1, round(width * factor)), max(1, round(height * factor)))
+    return bytes(cv2.imencode(".jpg", small)[1])

@@ -1,0 +1,136 @@
+"""Finds the videos of a job, takes frames from each, and announces how many there really are before the first of them.
+
+Frames lie by the content of their video: the same video in two jobs is decoded once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from reelwork.errors import ObjectNotFound
+from reelwork.events import (
+    FRAMES_PER_MESSAGE_MAX,
+    Keyframe,
+    VideoFound,
+    VideosCollectionsCompleted,
+    VideosFoundBatch,
+    VideosKeyframesReady,
+    VideosKeyframesReadyBatch,
+    VideosSearchRequest,
+)
+from reelwork.ledger import AssetState
+from reelwork.media import probe_in_child
+from reelwork.objects.keys import frame_key, inputs_prefix, keyframes_key
+from reelwork.pipelines.match.access import Access
+from reelwork.pipelines.match.collected import CollectedVideo, video_at
+from reelwork.pipelines.match.notes import store_notes
+from reelwork.pipelines.match.sources import BrokenEntry
+from reelwork.pipelines.match.stages import VIDEOS, every_outcome
+from reelwork.pipelines.match.videos import (
+    SAMPLING_VERSION,
+    Video,
+    keyframes_of,
+    list_videos,
+    load_video_source,
+    video_file,
+)
+from reelwork.runtime import Context, Service
+from reelwork.settings import Config
+from reelwork.vision.opencv import Picture, cv2
+
+DAMAGE_KEPT_MAX: Final = 100
+JPEG_QUALITY: Final = 92
+FRAMES_VERSION: Final = f"{SAMPLING_VERSION}-jpeg{JPEG_QUALITY}"
+
+video_crawler = Service("video-crawler")
+
+
+@video_crawler.on(VideosSearchRequest, queue="q.video_crawler.search.request")
+def handle_videos_search_request(event: VideosSearchRequest, context: Context) -> None:
+    videos, broken = [], []
+    for found in list_videos(map(load_video_source, event.sources), Access.of(Config())):
+        context.raise_if_cancelled()
+        if isinstance(found, BrokenEntry):
+            broken.append(str(found))
+        else:
+            videos.append(found)
+    store_notes(context.objects, event.job_id, "videos", broken)
+    context.emit(VideosFoundBatch(job_id=event.job_id, event_id=context.new_id(), total_videos=len(videos)))
+    for number, video in enumerate(videos):
+        context.emit(
+            VideoFound(
+                job_id=event.job_id,
+                event_id=context.new_id(),
+                number=number,
+                video_id=video.video_id,
+                title=video.title,
+                location=video.location,
+            )
+        )
+
+
+@video_crawler.stage(
+    VIDEOS, announced_by=VideosFoundBatch, completes_with=VideosCollectionsCompleted, policy=every_outcome()
+)
+@video_crawler.on(VideoFound, queue="q.video_crawler.videos")
+def handle_video_found(event: VideoFound, context: Context) -> dict[str, Any]:
+    video = Video(event.video_id, event.title, event.location)
+    uploads = inputs_prefix(event.job_id)
+    with video_file(video, Access.of(Config()), context.objects, uploads_prefix=uploads) as path:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        key = keyframes_key(sha256, FRAMES_VERSION)
+        try:
+            collected = CollectedVideo.from_bytes(context.objects.get(key))
+            is_known = True
+        except ObjectNotFound:
+            collected, is_known = _collected(path, sha256, context), False
+            context.objects.put(key, collected.to_bytes())
+    frames = len(collected.frames)
+    context.weigh(frames)
+    return {
+        "key": key,
+        "title": event.title,
+        "frames": frames,
+        "damage": len(collected.damage),
+        "reused": is_known,
+    }
+
+
+def _collected(path: Path, sha256: str, context: Context) -> CollectedVideo:
+    frames: list[Keyframe] = []
+    damage: list[str] = []
+    probed = probe_in_child(path)
+    for frame in keyframes_of(path, index=probed.index, on_damage=lambda error: damage.append(str(error))):
+        context.raise_if_cancelled()
+        key = frame_key(sha256, FRAMES_VERSION, frame.frame_index)
+        context.objects.put(key, _jpeg(frame.image))
+        frames.append(Keyframe(frame_id=frame.frame_id, ts=frame.ts, key=key))
+    kept = tuple(damage[:DAMAGE_KEPT_MAX])
+    return CollectedVideo(seconds=probed.info.duration_seconds, frames=tuple(frames), damage=kept)
+
+
+def _jpeg(picture: Picture) -> bytes:
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return bytes(data)
+
+
+@video_crawler.on(VideosCollectionsCompleted, queue="q.video_crawler.collections.completed")
+def handle_videos_collections_completed(event: VideosCollectionsCompleted, context: Context) -> None:
+    """Announces what there is, then sends it out."""
+    collected = context.ledger.assets(event.job_id, VIDEOS, states=[AssetState.DONE], include_late=False)
+    videos = [(asset.asset_id, video_at(context.objects, asset.result)) for asset in collected]
+    total = sum(len(video.frames) for _, video in videos)
+    context.emit(VideosKeyframesReadyBatch(job_id=event.job_id, event_id=context.new_id(), total_frames=total))
+    for video_id, video in videos:
+        for first in range(0, len(video.frames), FRAMES_PER_MESSAGE_MAX):
+            context.emit(
+                VideosKeyframesReady(
+                    job_id=event.job_id,
+                    event_id=context.new_id(),
+                    video_id=video_id,
+                    frames=video.frames[first : first + FRAMES_PER_MESSAGE_MAX],
+                )
+            )

@@ -1,0 +1,329 @@
+"""A whole match job through the real runtime: each stage completes once, nothing is looked at twice, and bad input
+costs no more than itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelwork.events import MatchResult, parse_event
+from reelwork.ledger import AssetState, JobStatus
+from reelwork.pipelines.match import video_crawler
+from tests.conformance.ledger.conftest import clock, kind, store
+from tests.conformance.ledger.stores import Store
+from tests.house import run
+from tests.pipelines.match.job.house import MatchHouse, open_match_house, texture, write_product, write_video
+
+__all__ = ["clock", "kind", "store"]
+
+VISION = ("image.embeddings", "image.keypoints", "video.embeddings", "video.keypoints")
+STAGES = ("products.collections", "videos.collections", *VISION, "match.request", "evidences.generation")
+
+
+def assert_each_stage_completed_once(house: MatchHouse, job_id: str) -> None:
+    count = house.count(job_id)
+    completions = [f"{stage}.completed" for stage in STAGES]
+    assert {topic: count[topic] for topic in completions} == dict.fromkeys(completions, 1)
+    assert count["job.completed"] == 1
+    assert count["job.failed"] == 0
+
+
+class TestJob:
+    def test_each_stage_completes_once_with_all_that_there_is(
+        self, tmp_path: Path, products: Path, videos: Path, store: Store
+    ) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data", url=store.url) as house:
+                job_id = house.submit([products], [videos])
+                job = await house.finish(job_id)
+                assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
+                assert_each_stage_completed_once(house, job_id)
+                stages = house.stages(job_id)
+                frames = stages["videos.collections"].done_weight
+                assert frames > 2
+                expected = {
+                    "products.collections": 2,
+                    "videos.collections": 2,
+                    "image.masks": 3,
+                    "image.embeddings": 3,
+                    "image.keypoints": 3,
+                    "video.embeddings": frames,
+                    "video.keypoints": frames,
+                    "match.request": 2,
+                    "evidences.generation": stages["match.request"].done_weight,
+                }
+                assert {name: (stage.expected, stage.done) for name, stage in stages.items()} == {
+                    name: (number, number) for name, number in expected.items()
+                }
+                for stage in stages.values():
+                    assert stage.completion is not None
+                    assert not stage.completion.has_partial_completion
+
+        run(test())
+
+    def test_what_is_announced_goes_out_first(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.finish(job_id)
+                topics = house.topics(job_id)
+                assert topics[:3] == ["match.submitted", "products.collect.request", "videos.search.request"]
+                for batch, ready in (
+                    ("videos.keyframes.ready.batch", "videos.keyframes.ready"),
+                    ("products.images.ready.batch", "products.image.ready"),
+                ):
+                    assert topics.index(batch) < topics.index(ready)
+                (batch_of_frames,) = house.bodies(job_id, "videos.keyframes.ready.batch")
+                sent = house.bodies(job_id, "videos.keyframes.ready")
+                assert batch_of_frames["total_frames"] == sum(len(body["frames"]) for body in sent)
+                (batch_of_images,) = house.bodies(job_id, "products.images.ready.batch")
+                assert batch_of_images["total_images"] == 3
+                for phase, after in (("match.request", VISION), ("job.completed", STAGES)):
+                    assert topics.index(phase) > max(topics.index(f"{stage}.completed") for stage in after)
+
+        run(test())
+
+    def test_the_frames_of_a_long_video_go_out_in_parts(
+        self, tmp_path: Path, products: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(video_crawler, "FRAMES_PER_MESSAGE_MAX", 2)
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.finish(job_id)
+                sizes = [len(body["frames"]) for body in house.bodies(job_id, "videos.keyframes.ready")]
+                assert max(sizes) == 2
+                assert sum(sizes) == house.stages(job_id)["video.keypoints"].expected
+
+        run(test())
+
+    def test_finds_the_product_where_it_is_and_shows_it(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.finish(job_id)
+                (found,) = house.results(job_id)
+                assert (found["product"], found["video"]) == ("red mug", "kitchen")
+                assert sorted(found) == ["best_pair", "product", "score", "spans", "ts", "video"]
+                assert 0.5 < found["score"] <= 1
+                assert found["spans"]
+                assert json.loads(house.artifact(job_id, "matches.json")) == [found]
+                assert house.artifact(job_id, "evidence/00000.jpg")[:3] == b"\xff\xd8\xff"
+                assert house.artifact(job_id, "report.html").startswith(b"<!doctype html>")
+                (result,) = house.bodies(job_id, "match.result")
+                event = parse_event("match.result", json.dumps(result))
+                assert isinstance(event, MatchResult)
+                assert (event.ts, event.score) == (
+                    pytest.approx(found["ts"], abs=1e-3),
+                    pytest.approx(found["score"], abs=1e-4),
+                )
+
+        run(test())
+
+
+class TestMasks:
+    @pytest.mark.parametrize(
+        ("masks", "masked"),
+        [("off", []), ("products", ["image.masks"]), ("all", ["image.masks", "video.masks"])],
+    )
+    def test_each_picture_is_looked_at_once_raw_or_masked(
+        self, tmp_path: Path, products: Path, videos: Path, masks: str, masked: list[str]
+    ) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos], masks=masks)
+                job = await house.finish(job_id)
+                assert job.status is JobStatus.COMPLETED
+                assert_each_stage_completed_once(house, job_id)
+                stages, count = house.stages(job_id), house.count(job_id)
+                assert sorted(name for name in stages if name.endswith(".masks")) == masked
+                assert count["products.images.masked.batch"] == ("image.masks" in masked)
+                assert count["video.keyframes.masked.batch"] == ("video.masks" in masked)
+                assert count["products.image.masked"] == (3 if "image.masks" in masked else 0)
+                for stage in VISION:
+                    assert stages[stage].done == stages[stage].expected == count[f"{stage.removesuffix('s')}.ready"]
+                for body in house.bodies(job_id, "products.images.masked.batch"):
+                    assert body["total_images"] == 3
+                for asset in house.assets(job_id, "image.masks").values():
+                    assert asset.result is not None
+                    assert "@" in asset.result["method"], "it says how the mask was made"
+
+        run(test())
+
+    def test_are_those_of_the_setting_when_the_job_was_submitted(
+        self, tmp_path: Path, products: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                monkeypatch.setenv("REELWORK_MATCH_MASKS", "off")
+                job_id = house.submit([products], [videos])
+                monkeypatch.setenv("REELWORK_MATCH_MASKS", "all")
+                job = await house.finish(job_id)
+                assert job.parameters["masks"] == "off"
+                assert "image.masks" not in house.stages(job_id)
+
+        run(test())
+
+
+class TestReuse:
+    def test_a_second_job_on_the_same_things_looks_at_nothing_again(
+        self, tmp_path: Path, products: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                first = house.submit([products], [videos], masks="all")
+                await house.finish(first)
+                assert house.reused(first)["videos.collections"] == {False}
+                assert house.reused(first)["video.keypoints"] == {False}
+                monkeypatch.setattr(video_crawler, "keyframes_of", decoded_again)
+                second = house.submit([products], [videos], masks="all")
+                job = await house.finish(second)
+                assert job.status is JobStatus.COMPLETED
+                assert all(answers == {True} for answers in house.reused(second).values()), house.reused(second)
+                assert house.results(second) == house.results(first)
+
+        run(test())
+
+    def test_a_new_mask_is_a_new_picture(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                await house.finish(house.submit([products], [videos], masks="off"))
+                second = house.submit([products], [videos], masks="products")
+                await house.finish(second)
+                assert house.reused(second)["image.keypoints"] == {False}
+                assert house.reused(second)["video.keypoints"] == {True}
+
+        run(test())
+
+
+def decoded_again(*_arguments: Any, **_named: Any) -> Any:
+    raise AssertionError("the video was decoded a second time")
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("missing", "explanation"),
+        [("products", "no products were found"), ("videos", "no videos were found")],
+    )
+    def test_nothing_there_ends_cleanly_and_says_so(
+        self, tmp_path: Path, products: Path, videos: Path, missing: str, explanation: str
+    ) -> None:
+        async def test() -> None:
+            empty = tmp_path / "empty"
+            empty.mkdir()
+            given = {"products": products, "videos": videos, missing: empty}
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([given["products"]], [given["videos"]])
+                job = await house.finish(job_id)
+                assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
+                assert_each_stage_completed_once(house, job_id)
+                assert house.results(job_id) == []
+                assert explanation in house.jobs.detail(job_id).details["explanation"]
+                assert explanation in house.artifact(job_id, "report.html").decode()
+
+        run(test())
+
+    def test_a_broken_picture_costs_itself(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        (products / "red mug" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+        (products / "nothing").mkdir()
+        (products / "nothing" / "0.png").write_bytes(b"not a picture")
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                job = await house.finish(job_id)
+                assert job.status is JobStatus.COMPLETED
+                assert_each_stage_completed_once(house, job_id)
+                states = {
+                    asset_id: asset.state for asset_id, asset in house.assets(job_id, "products.collections").items()
+                }
+                assert sorted(states.values()) == [AssetState.DONE, AssetState.DONE, AssetState.FAILED]
+                assert house.stages(job_id)["image.keypoints"].expected == 3
+                details = house.jobs.detail(job_id).details
+                (reason,) = details["refused"]["products"].values()
+                assert "no usable picture" in reason
+                assert [found["product"] for found in house.results(job_id)] == ["red mug"]
+
+        run(test())
+
+    def test_a_broken_video_costs_itself(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        (videos / "torn.mp4").write_bytes(b"not a video at all" * 100)
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                job = await house.finish(job_id)
+                assert job.status is JobStatus.COMPLETED
+                stage = house.stages(job_id)["videos.collections"]
+                assert stage.completion is not None
+                assert (stage.done, stage.failed, stage.completion.reason) == (2, 1, "settled")
+                assert "torn" in house.jobs.detail(job_id).details["refused"]["videos"]
+                assert [found["video"] for found in house.results(job_id)] == ["kitchen"]
+
+        run(test())
+
+    def test_frames_that_cannot_be_looked_at_leave_a_partial_stage(
+        self, tmp_path: Path, products: Path, videos: Path
+    ) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.collect()
+                (first, *_) = house.bodies(job_id, "videos.keyframes.ready")[0]["frames"]
+                house.backends.objects.put(first["key"], b"\xff\xd8\xff torn")
+                job = await house.finish(job_id)
+                assert job.status is JobStatus.COMPLETED
+                assert_each_stage_completed_once(house, job_id)
+                (completion,) = house.bodies(job_id, "video.keypoints.completed")
+                assert completion["has_partial_completion"]
+                assert completion["processed_assets"] == completion["total_assets"] - 1
+
+        run(test())
+
+    def test_a_place_that_jobs_may_not_read_is_refused_at_submit(self, tmp_path: Path, videos: Path) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                with pytest.raises(Exception, match="REELWORK_SOURCE_FOLDERS"):
+                    house.submit([Path("/etc")], [videos])
+
+        run(test())
+
+
+def test_a_cancelled_job_goes_no_further(tmp_path: Path, products: Path, videos: Path) -> None:
+    async def test() -> None:
+        async with open_match_house(tmp_path / "data") as house:
+            job_id = house.submit([products], [videos])
+            await house.collect()
+            assert house.bodies(job_id, "videos.keyframes.ready")
+            await asyncio.to_thread(house.jobs.cancel, job_id)
+            while await house.step():
+                pass
+            assert house.backends.ledger.job(job_id).status is JobStatus.CANCELLED
+            count = house.count(job_id)
+            assert (count["job.cancelled"], count["match.request"], count["job.completed"]) == (1, 0, 0)
+
+    run(test())
+
+
+def test_products_and_videos_of_one_name_are_kept_apart(tmp_path: Path, videos: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_product(first, "mug", texture(1))
+    write_product(second, "mug", texture(3))
+    write_video(tmp_path / "more" / "kitchen.mp4", texture(3), seed=9)
+
+    async def test() -> None:
+        async with open_match_house(tmp_path / "data") as house:
+            job_id = house.submit([first, second], [videos, tmp_path / "more"])
+            await house.finish(job_id)
+            stages = house.stages(job_id)
+            assert (stages["products.collections"].done, stages["videos.collections"].done) == (2, 3)
+            pairs = {(body["product_id"], body["video_id"]) for body in house.bodies(job_id, "match.result")}
+            assert len(pairs) == len(house.results(job_id)) == 2
+
+    run(test())
