@@ -1,25 +1,17 @@
-"""`reelwork match` and its services as their users meet them: files in, matches and a report out, whoever dies."""
+"""`reelwork match` and its services as their users meet them: files in, matches and a report out."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import select
-import signal
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
-from reelwork.ledger import Ledger, StageStatus, open_ledger
 from reelwork.vision import pull_model
-from tests.e2e.commands import Running, reelwork, running
+from tests.e2e.commands import reelwork, running
 from tests.pipelines.match.job.house import texture, write_product, write_video
 from tests.weights import TEST_MODELS_DIR
 
@@ -34,14 +26,6 @@ STAGES = (
     "match.request",
     "evidences.generation",
 )
-SERVICES_OF_PROCESSES = (
-    ("match-planner", "product-finder", "video-crawler"),
-    ("product-segmentor",),
-    ("vision-embedding",),
-    ("vision-keypoint",),
-    ("matcher", "evidence-builder"),
-)
-JOB_SECONDS_MAX = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -153,66 +137,3 @@ class TestServer:
             answer = httpx.post(f"{server.told['url']}/jobs", json=asked, timeout=30)
             assert answer.status_code == 400
             assert "REELWORK_SOURCE_FOLDERS" in answer.json()["detail"]
-
-
-@contextlib.contextmanager
-def services(data: Path, environment: Mapping[str, str]) -> Iterator[dict[str, Running]]:
-    """Every service in processes of its own, by the first of its names."""
-    with ExitStack() as opened:
-        yield {
-            names[0]: opened.enter_context(
-                running(["worker", *names, "--data", data, "--concurrency", "1"], environment=environment)
-            )
-            for names in SERVICES_OF_PROCESSES
-        }
-
-
-def changes(ledger: Ledger, job_id: str) -> Iterator[dict[str, StageStatus]]:
-    """The stages of a job after every commit, until it is over; a ring that is lost costs some milliseconds."""
-    deadline = time.monotonic() + JOB_SECONDS_MAX
-    with contextlib.closing(ledger.database.listen()) as listener:  # type: ignore[attr-defined]
-        while not ledger.job(job_id).status.is_terminal:
-            assert time.monotonic() < deadline, ledger.stage_status(job_id)
-            yield {stage.stage: stage for stage in ledger.stage_status(job_id)}
-            select.select([listener], [], [], 0.05)
-            listener.take()
-
-
-def test_vision_services_killed_in_the_middle_cost_nothing(
-    shelf: Path, tmp_path: Path, environment: Mapping[str, str]
-) -> None:
-    victims = {
-        "product-segmentor": "image.masks",
-        "vision-embedding": "video.embeddings",
-        "vision-keypoint": "video.keypoints",
-    }
-    settings = {**environment, "COMPLETION_THRESHOLD_PERCENTAGE": "100"}
-    killed: dict[str, int] = {}
-    with (
-        running(["serve", "--data", tmp_path, "--port", "0", "--workers", "0"], environment=settings) as server,
-        services(tmp_path, settings) as processes,
-    ):
-        asked = {"pipeline": "match", "products": str(shelf / "products"), "videos": str(shelf / "videos")}
-        answer = httpx.post(f"{server.told['url']}/jobs", json=asked, timeout=30)
-        job_id = answer.raise_for_status().json()["job_id"]
-        ledger = open_ledger(f"sqlite:///{tmp_path}/reelwork.db")
-        for stages in changes(ledger, job_id):
-            for service, stage in victims.items():
-                seen = stages.get(stage)
-                if service in killed or seen is None or seen.expected is None:
-                    continue
-                for worker in processes[service].workers():
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        os.kill(worker.pid, signal.SIGKILL)
-                        killed[service] = seen.done
-        job = ledger.job(job_id)
-        status = {stage.stage: stage for stage in ledger.stage_status(job_id)}
-        topics = [row.topic for row in ledger.outbox(job_id) if not row.is_replay]
-        ledger.close()
-    assert job.status == "completed", job
-    assert set(killed) == set(victims)
-    for stage in STAGES:
-        completion = status[stage].completion
-        assert completion is not None
-        assert (completion.processed_assets, completion.reason) == (completion.total_assets, "all")
-        assert topics.count(completion.topic) == 1
