@@ -26,9 +26,10 @@ WEB: Final = ("http://", "https://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedMatch(FinishedJob):
-    """results: as in matches.json."""
+    """results: as in matches.json. notes: what could not be used, and why; a sentence each."""
 
     results: list[dict[str, Any]]
+    notes: list[str]
 
 
 def match_embedded(
@@ -41,7 +42,7 @@ def match_embedded(
     workers: int,
     show: Show,
 ) -> FinishedMatch:
-    """Leaves matches.json, report.html and the pictures in a folder. Raises what `run_embedded` does."""
+    """Leaves matches.json, notes.json, report.html and the pictures in a folder. Raises what `run_embedded` does."""
     chosen = {} if masks is None else {"masks": masks}
     parameters = {"products": _whole(products), "videos": _whole(videos), **chosen}
     readable = [path for path in (*parameters["products"], *parameters["videos"]) if not path.startswith(WEB)]
@@ -55,6 +56,8 @@ def match_embedded(
 
     def save(backends: Backends, job: Job) -> None:
         prefix = artifacts_prefix(job.job_id)
+        for picture in out.glob("evidence/[0-9][0-9][0-9][0-9][0-9].jpg"):  # of a job before this one
+            picture.unlink()
         for key in backends.objects.keys(prefix):
             path = out / key.removeprefix(prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,8 @@ def match_embedded(
         allowed = config.model_copy(update={SOURCE_FOLDERS: os.environ[SOURCE_FOLDERS]})
         finished = run_embedded(allowed, submit, workers=workers, watch=watch, save=save)
     results = json.loads((out / "matches.json").read_text())
-    return FinishedMatch(detail=finished.detail, completions=finished.completions, results=results)
+    notes = json.loads((out / "notes.json").read_text())
+    return FinishedMatch(detail=finished.detail, completions=finished.completions, results=results, notes=notes)
 
 
 def _whole(sources: Sequence[str]) -> list[str]:

@@ -75,4 +75,4 @@ def match(
 def _document(finished: FinishedMatch) -> dict[str, Any]:
     job = finished.detail.job
     known = {"job_id": job.job_id, "status": job.status, **finished.detail.details}
-    return {**known, "completions": finished.completions, "results": finished.results}
+    return {**known, "completions": finished.completions, "results": finished.results, "notes": finished.notes}

@@ -21,11 +21,8 @@ def match_view(finished: FinishedMatch) -> Iterator[RenderableType]:
     counts = ", ".join(f"{details[name]} {name}" for name in ("products", "images", "videos", "frames"))
     found = len(finished.results)
     yield Text.assemble((f"{found} matches" if found != 1 else "1 match", "bold"), f"  {counts}")
-    if details["explanation"]:
-        yield Text(details["explanation"], style="yellow")
-    for kind, refused in details["refused"].items():
-        for name, reason in refused.items():
-            yield Text(f"{kind}: {name} could not be used: {reason}", style="yellow")
+    for note in finished.notes:
+        yield Text(note, style="yellow")
     if not finished.results:
         return
     table = plain_table("Matches", "product", "video", "score", "best at", "seen")

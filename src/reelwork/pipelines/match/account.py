@@ -9,14 +9,25 @@ from reelwork.ledger import AssetState, Job, Ledger, StageStatus
 from reelwork.pipelines.match.stages import (
     IMAGE_EMBEDDINGS,
     IMAGE_KEYPOINTS,
+    IMAGE_MASKS,
     MATCHES,
     PRODUCTS,
     VIDEO_EMBEDDINGS,
     VIDEO_KEYPOINTS,
+    VIDEO_MASKS,
     VIDEOS,
 )
 
 REFUSED_SHOWN_MAX: Final = 100
+LOOKED_AT: Final = {
+    IMAGE_MASKS: "product images",
+    IMAGE_EMBEDDINGS: "product images",
+    IMAGE_KEYPOINTS: "product images",
+    VIDEO_MASKS: "frames",
+    VIDEO_EMBEDDINGS: "frames",
+    VIDEO_KEYPOINTS: "frames",
+}
+"""The stages that look at pictures, and what those are."""
 _KINDS: Final = {"products": PRODUCTS, "videos": VIDEOS}
 
 
@@ -50,12 +61,7 @@ def explanation_of(stages: Mapping[str, StageStatus]) -> str | None:
             return f"none of the {stage.failed} {kind} could be used; each has its reason"
         if stage.done_weight == 0:
             return f"the {kind} have no usable {part}"
-    for name, what in (
-        (IMAGE_EMBEDDINGS, "product images"),
-        (IMAGE_KEYPOINTS, "product images"),
-        (VIDEO_EMBEDDINGS, "frames"),
-        (VIDEO_KEYPOINTS, "frames"),
-    ):
+    for name, what in LOOKED_AT.items():
         stage = stages.get(name)
         if stage is not None and stage.completed_at is not None and stage.done == 0:
             return f"none of the {what} could be looked at; stage {name} has the reasons"

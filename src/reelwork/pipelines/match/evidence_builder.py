@@ -58,8 +58,13 @@ def handle_evidences_generation_completed(event: EvidencesGenerationCompleted, c
         picture_key = summary.evidence.get(joined(match.video_id, match.product_id))
         if picture_key is not None:
             objects.put(artifact_key(job_id, f"evidence/{number:05d}.jpg"), objects.get(picture_key))
-    document = json.dumps(summary.results(), indent=2, ensure_ascii=False).encode() + b"\n"
+    document = _json(summary.results())
     objects.put(artifact_key(job_id, "matches.json"), document)
+    objects.put(artifact_key(job_id, "notes.json"), _json(summary.notes))
     objects.put(artifact_key(job_id, "report.html"), report_of(summary, objects))
     with context.results() as file:
         file.write(document)
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from reelwork.events import joined
 from reelwork.ledger import AssetState, Job, Ledger
 from reelwork.objects import ObjectStore
-from reelwork.pipelines.match.account import account_of
+from reelwork.pipelines.match.account import LOOKED_AT, account_of
 from reelwork.pipelines.match.collected import CollectedProduct, CollectedVideo, product_at, video_at
 from reelwork.pipelines.match.evidence import Report, ReportMatch, ReportProduct, ReportVideo, report_html
 from reelwork.pipelines.match.features import decoded
 from reelwork.pipelines.match.found import feature_keys, matches_of
 from reelwork.pipelines.match.matching import Match
-from reelwork.pipelines.match.notes import notes_of
+from reelwork.pipelines.match.notes import NOTES_KEPT_MAX, notes_of
 from reelwork.pipelines.match.stages import EVIDENCES, PRODUCTS, VIDEOS
 from reelwork.vision.opencv import cv2, scaled_by_area
 
@@ -58,23 +58,35 @@ class Summary:
 
 
 def summary_of(job: Job, ledger: Ledger, objects: ObjectStore) -> Summary:
-    products = list(ledger.assets(job.job_id, PRODUCTS, states=[AssetState.DONE]))
+    products = {
+        asset.asset_id: product_at(objects, asset.result)
+        for asset in ledger.assets(job.job_id, PRODUCTS, states=[AssetState.DONE])
+    }
     videos = list(ledger.assets(job.job_id, VIDEOS, states=[AssetState.DONE]))
     matches = matches_of(ledger, objects, job.job_id)
     return Summary(
         job_id=job.job_id,
-        products={asset.asset_id: product_at(objects, asset.result) for asset in products},
+        products=products,
         videos={asset.asset_id: video_at(objects, asset.result) for asset in videos},
         titles={asset.asset_id: asset.result["title"] for asset in videos if asset.result is not None},
         matches=sorted(matches, key=lambda match: (-match.score, match.product_id, match.video_id)),
         evidence=feature_keys(ledger, job.job_id, EVIDENCES),
-        notes=_notes(job, ledger, objects),
+        notes=_notes(job, ledger, objects, products.values()),
     )
 
 
-def _notes(job: Job, ledger: Ledger, objects: ObjectStore) -> list[str]:
+def _notes(job: Job, ledger: Ledger, objects: ObjectStore, products: Iterable[CollectedProduct]) -> list[str]:
     account = account_of(job, ledger)
     notes = [account["explanation"]] if account["explanation"] else []
+    pictures = [f"{product.title}: a picture was left out: {why}" for product in products for why in product.refused]
+    notes += pictures[:NOTES_KEPT_MAX]
+    if len(pictures) > NOTES_KEPT_MAX:
+        notes.append(f"{len(pictures) - NOTES_KEPT_MAX} more pictures were left out")
+    notes += [
+        f"{stage.failed} of {stage.expected} {LOOKED_AT[stage.stage]} could not be looked at ({stage.stage})"
+        for stage in ledger.stage_status(job.job_id)
+        if stage.stage in LOOKED_AT and stage.failed
+    ]
     for kind, refused in account["refused"].items():
         notes += [f"{kind}: {name} could not be used: {reason}" for name, reason in refused.items()]
         left_out = notes_of(objects, job.job_id, kind)

@@ -8,6 +8,7 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -81,6 +82,7 @@ class TestJob:
                 (batch_of_frames,) = house.bodies(job_id, "videos.keyframes.ready.batch")
                 sent = house.bodies(job_id, "videos.keyframes.ready")
                 assert batch_of_frames["total_frames"] == sum(len(body["frames"]) for body in sent)
+                assert UUID(batch_of_frames["event_id"]).version == 4
                 (batch_of_images,) = house.bodies(job_id, "products.images.ready.batch")
                 assert batch_of_images["total_images"] == 3
                 for phase, after in (("match.request", VISION), ("job.completed", STAGES)):
