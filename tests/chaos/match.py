@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.match`: match jobs on four worker processes, healthy, killed, repeated and with spoiled frames.
+"""`python -m tests.chaos.match`: match jobs on four worker processes: killed, healthy, repeated, with spoiled frames.
 
 Raises AssertionError where a stage completes more or less than once, or anything is lost; prints the figures.
 """

@@ -31,7 +31,6 @@ VICTIMS: Final = {
     "vision-keypoint": "video.keypoints",
 }
 """The vision services, and a stage of each in the middle of which it is killed."""
-LEASE_SECONDS: Final = 3.0
 
 
 class MatchFleet:
@@ -95,8 +94,6 @@ def match_fleet(data: Path, shelf: Path, *, threshold: str) -> Iterator[MatchFle
     environment = {
         "REELWORK_MODELS_DIR": str(TEST_MODELS_DIR),
         "REELWORK_SOURCE_FOLDERS": str(shelf),
-        "REELWORK_LEASE_SECONDS": str(LEASE_SECONDS),
-        "REELWORK_SWEEP_SECONDS": "0.5",
         "COMPLETION_THRESHOLD_PERCENTAGE": threshold,
         "OPENBLAS_NUM_THREADS": "1",
     }
