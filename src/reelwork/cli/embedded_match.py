@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from reelwork.cli.embedded import FinishedJob, run_embedded, save_object
 from reelwork.cli.phase_bars import Show
+from reelwork.errors import ConfigurationError
 from reelwork.ledger import Job
 from reelwork.objects.keys import artifacts_prefix
 from reelwork.runtime.backends import Backends
@@ -78,7 +79,15 @@ def _whole(sources: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _readable(paths: Sequence[str]) -> Iterator[None]:
-    """Whoever gives a path here may read it, and so may his job: of a catalogue, what lies beside it."""
+    """Whoever gives a path here may read it, and so may his job: of a catalogue, what lies beside it.
+
+    Raises ConfigurationError for a path that cannot be told from several.
+    """
+    for path in paths:
+        if os.pathsep in path:
+            raise ConfigurationError(
+                f"{path!r} has {os.pathsep!r} in it, which separates folders; rename it, or link to it"
+            )
     folders = [path if Path(path).is_dir() else str(Path(path).parent) for path in paths]
     before = os.environ.get(SOURCE_FOLDERS)
     os.environ[SOURCE_FOLDERS] = os.pathsep.join([*folders, *([before] if before else [])])
