@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from reelwork.vision import pull_model
+from reelwork.vision.opencv import cv2
 from tests.e2e.commands import reelwork, running
 from tests.pipelines.match.job.house import texture, write_product, write_video
 from tests.weights import TEST_MODELS_DIR
@@ -93,6 +95,74 @@ class TestCommand:
         ended = reelwork("match", *folders, "--json", environment=environment)
         assert ended.status == 2, ended
         assert reason in ended.document["error"]
+
+    def test_bad_things_cost_themselves_and_are_named(
+        self, shelf: Path, tmp_path: Path, environment: Mapping[str, str]
+    ) -> None:
+        bad = write_bad_things(tmp_path / "bad")
+        folders = ["--products", shelf / "products", "--products", bad / "products"]
+        folders += ["--videos", shelf / "videos", "--videos", bad / "videos", "--out", tmp_path / "out"]
+        ended = reelwork("match", *folders, "--json", environment=environment)
+        assert ended.status == 0, ended
+        found = ended.document
+        assert pairs(found["results"]) == FOUND
+        assert (found["products"], found["images"], found["videos"]) == (4, 3 + len(UNUSUAL), 3)
+        assert json.loads((tmp_path / "out" / "notes.json").read_text()) == found["notes"]
+        for name, reason in BAD.items():
+            (note,) = [note for note in found["notes"] if name in note]
+            assert reason in note
+        assert len(found["notes"]) == len(BAD)
+        assert all(name in (tmp_path / "out" / "report.html").read_text() for name in BAD)
+
+    @pytest.mark.parametrize("missing", ["products", "videos"])
+    def test_an_empty_folder_ends_in_an_explanation(
+        self, shelf: Path, tmp_path: Path, environment: Mapping[str, str], missing: str
+    ) -> None:
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        given = {"products": shelf / "products", "videos": shelf / "videos", missing: empty}
+        folders = ["--products", given["products"], "--videos", given["videos"], "--out", tmp_path / "out"]
+        ended = reelwork("match", *folders, environment=environment)
+        assert ended.status == 0, ended
+        assert "0 matches" in ended.stdout
+        assert f"no {missing} were found" in ended.stdout
+        assert f"the folder holds no {'pictures' if missing == 'products' else 'videos'}" in ended.stdout
+        assert json.loads((tmp_path / "out" / "matches.json").read_text()) == []
+
+
+UNUSUAL = ("cmyk.jpg", "sixteen-bits.png", "transparent.png", "animated.gif")
+BAD = {
+    "corrupt.png": "damaged",
+    "drawing.svg": "SVG",
+    "hundred-megapixels.png": "pixels",
+    "no-picture": "no usable picture",
+    "empty-folder": "holds no pictures",
+    "torn": "video",
+    "page": "video",
+}
+"""By a word of its name, and what is said of it."""
+
+
+def write_bad_things(folder: Path) -> Path:
+    """One product with pictures that are unusual and some of no use, and others of which nothing can be used."""
+    products, videos = folder / "products", folder / "videos"
+    for name in ("odd", "no-picture", "empty-folder"):
+        (products / name).mkdir(parents=True)
+    videos.mkdir()
+    odd = products / "odd"
+    pictures = [Image.fromarray(texture(number)) for number in range(10, 10 + len(UNUSUAL))]
+    pictures[0].convert("CMYK").save(odd / "cmyk.jpg")
+    cv2.imwrite(str(odd / "sixteen-bits.png"), texture(11).astype("uint16") * 257)
+    pictures[2].putalpha(128)
+    pictures[2].save(odd / "transparent.png")
+    pictures[3].save(odd / "animated.gif", save_all=True, append_images=pictures[:1])
+    Image.new("1", (10_000, 10_000)).save(odd / "hundred-megapixels.png")
+    (odd / "corrupt.png").write_bytes((odd / "transparent.png").read_bytes()[:200])
+    (odd / "drawing.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>')
+    (products / "no-picture" / "0.png").write_text("not a picture")
+    (videos / "torn.mp4").write_bytes(b"\0\0\0\x20ftypisom" + b"torn" * 1000)
+    (videos / "page.mp4").write_text("<!doctype html><p>Sign in to watch")
+    return folder
 
 
 def stored(data: Path) -> dict[str, int]:

@@ -99,7 +99,7 @@ def uploaded(files: Mapping[str, str]) -> list[Source]:
 
 
 def masks_products(job: Job) -> bool:
-    return job.parameters["masks"] != "off"
+    return bool(job.parameters["masks"] != "off")
 
 
 def masks_videos(job: Job) -> bool:
