@@ -64,7 +64,7 @@ class MatchFleet:
                 listener.take()
 
     def _kill_in_the_middle(self, service: str, job_id: str) -> None:
-        """Only while its stage is begun and not done, which is read while the worker stands still."""
+        """Only while its stage is half done, which is read while the worker stands still."""
         if not _is_in_the_middle(self._stage(job_id, service)):
             return
         (worker,) = self._workers[service].workers()
@@ -85,7 +85,8 @@ class MatchFleet:
 
 
 def _is_in_the_middle(stage: StageStatus | None) -> bool:
-    return stage is not None and stage.expected is not None and 0 < stage.done < stage.expected
+    """Its second third, or a little behind it: what is done lies there, and something is left to do."""
+    return stage is not None and stage.expected is not None and stage.expected <= 3 * stage.done < 3 * stage.expected
 
 
 @contextmanager

@@ -34,13 +34,16 @@ def summary_view(name: str, summary: Summary, finished: AnalyzedVideo) -> Iterat
 
 
 def completions_view(finished: FinishedJob) -> Iterator[RenderableType]:
-    """What the job is about: each stage was done once, and said so once."""
+    """What the job is about: each stage was done once, and said so once; how many more came after it had said so."""
     for stage in finished.detail.stages:
         fired = stage.status.completion
         if fired is not None:
             count = finished.completions[fired.stage]
             told = f"{fired.topic}: {fired.processed_assets} of {fired.total_assets} done, told {_times(count)}"
-            yield Text.assemble((told, "bold green" if count == 1 else "bold red"), (f"  {fired.event_id}", "dim"))
+            late = f", {stage.status.done} in the end" if stage.status.done > fired.processed_assets else ""
+            yield Text.assemble(
+                (told + late, "bold green" if count == 1 else "bold red"), (f"  {fired.event_id}", "dim")
+            )
 
 
 def _times(count: int) -> str:
