@@ -241,13 +241,19 @@ class TestStuck:
         assert "0 looked at, none stuck" in " ".join(reelwork(*doctor).stdout.split())
 
 
+SERVICES = [
+    *("analyzer", "evidence-builder", "match-planner", "matcher", "merger", "planner", "product-finder"),
+    *("product-segmentor", "video-crawler", "vision-embedding", "vision-keypoint"),
+]
+
+
 class TestWorker:
     def test_works_for_a_server_that_has_no_workers(self, clip: Path, tmp_path: Path) -> None:
         with (
             running(["serve", "--data", tmp_path, "--port", "0", "--workers", "0"]) as server,
             running(["worker", "--data", tmp_path, "--concurrency", "1"]) as worker,
         ):
-            assert worker.told["services"] == ["analyzer", "merger", "planner"]
+            assert worker.told["services"] == SERVICES
             _finish_a_job(clip, server.told["url"])
             workers = worker.workers()
             assert (len(workers), server.workers()) == (1, [])
@@ -258,7 +264,7 @@ class TestWorker:
         ended = reelwork("worker", "cook", "--data", tmp_path, "--json")
         assert ended.stderr == ""
         assert ended.status == 2
-        assert "no service is called cook; there are: analyzer, merger, planner" in ended.document["error"]
+        assert f"no service is called cook; there are: {', '.join(SERVICES)}" in ended.document["error"]
 
 
 class TestDemo:

@@ -20,6 +20,7 @@ from reelwork.pipelines.match.stages import EVIDENCES, PRODUCTS, VIDEOS
 from reelwork.vision.opencv import cv2, scaled_by_area
 
 THUMBNAIL_SIDE_MAX: Final = 160
+NOTHING_IN_THE_REST: Final = "none of the products was found in what could be decoded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +63,44 @@ def summary_of(job: Job, ledger: Ledger, objects: ObjectStore) -> Summary:
         asset.asset_id: product_at(objects, asset.result)
         for asset in ledger.assets(job.job_id, PRODUCTS, states=[AssetState.DONE])
     }
-    videos = list(ledger.assets(job.job_id, VIDEOS, states=[AssetState.DONE]))
+    done = list(ledger.assets(job.job_id, VIDEOS, states=[AssetState.DONE]))
+    videos = {asset.asset_id: video_at(objects, asset.result) for asset in done}
+    titles = {asset.asset_id: asset.result["title"] for asset in done if asset.result is not None}
     matches = matches_of(ledger, objects, job.job_id)
     return Summary(
         job_id=job.job_id,
         products=products,
-        videos={asset.asset_id: video_at(objects, asset.result) for asset in videos},
-        titles={asset.asset_id: asset.result["title"] for asset in videos if asset.result is not None},
+        videos=videos,
+        titles=titles,
         matches=sorted(matches, key=lambda match: (-match.score, match.product_id, match.video_id)),
         evidence=feature_keys(ledger, job.job_id, EVIDENCES),
-        notes=_notes(job, ledger, objects, products.values()),
+        notes=_notes(job, ledger, objects) + _limited(_refused(products.values()) + _damaged(videos, titles)),
     )
 
 
-def _notes(job: Job, ledger: Ledger, objects: ObjectStore, products: Iterable[CollectedProduct]) -> list[str]:
+def _refused(products: Iterable[CollectedProduct]) -> list[str]:
+    return [f"{product.title}: a picture was left out: {why}" for product in products for why in product.refused]
+
+
+def _damaged(videos: Mapping[str, CollectedVideo], titles: Mapping[str, str]) -> list[str]:
+    """The first damage of each video."""
+    return [
+        f"{titles[video_id]}: {video.damage[0]}"
+        + (f" (and {len(video.damage) - 1} more)" if len(video.damage) > 1 else "")
+        for video_id, video in videos.items()
+        if video.damage
+    ]
+
+
+def _limited(notes: list[str]) -> list[str]:
+    more = len(notes) - NOTES_KEPT_MAX
+    return notes if more <= 0 else [*notes[:NOTES_KEPT_MAX], f"and {more} more like these"]
+
+
+def _notes(job: Job, ledger: Ledger, objects: ObjectStore) -> list[str]:
+    """Of the job as a whole."""
     account = account_of(job, ledger)
     notes = [account["explanation"]] if account["explanation"] else []
-    pictures = [f"{product.title}: a picture was left out: {why}" for product in products for why in product.refused]
-    notes += pictures[:NOTES_KEPT_MAX]
-    if len(pictures) > NOTES_KEPT_MAX:
-        notes.append(f"{len(pictures) - NOTES_KEPT_MAX} more pictures were left out")
     notes += [
         f"{stage.failed} of {stage.expected} {LOOKED_AT[stage.stage]} could not be looked at ({stage.stage})"
         for stage in ledger.stage_status(job.job_id)
@@ -105,7 +124,7 @@ def report_of(summary: Summary, objects: ObjectStore) -> bytes:
             for product_id, product in summary.products.items()
         ],
         videos=[
-            ReportVideo(video_id, summary.titles[video_id], video.seconds, "; ".join(video.damage))
+            ReportVideo(video_id, summary.titles[video_id], video.seconds, NOTHING_IN_THE_REST if video.damage else "")
             for video_id, video in summary.videos.items()
         ],
         matches=[ReportMatch(match, _picture(summary, match, objects)) for match in summary.matches],

@@ -5,6 +5,7 @@ costs no more than itself.
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from reelwork.events import MatchResult, parse_event
 from reelwork.ledger import AssetState, JobStatus
 from reelwork.pipelines.match import video_crawler
+from tests.clips import damage
 from tests.conformance.ledger.conftest import clock, kind, store
 from tests.conformance.ledger.stores import Store
 from tests.house import run
@@ -270,6 +272,26 @@ class TestBadInput:
 
         run(test())
 
+    def test_a_video_damaged_in_the_middle_gives_the_rest_and_says_so(self, tmp_path: Path, products: Path) -> None:
+        whole = write_video(tmp_path / "whole.mp4", None, seconds=12)
+        (tmp_path / "videos").mkdir()
+        damage(whole, tmp_path / "videos" / "scratched.mp4", range(20, 30))
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [tmp_path / "videos"])
+                job = await house.finish(job_id)
+                assert job.status is JobStatus.COMPLETED
+                assert house.stages(job_id)["videos.collections"].done_weight > 2
+                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                assert note.startswith("scratched: ")
+                report = house.artifact(job_id, "report.html").decode()
+                assert "cannot be decoded" in note
+                assert html.escape(note) in report
+                assert "none of the products was found in what could be decoded" in report
+
+        run(test())
+
     def test_frames_that_cannot_be_looked_at_leave_a_partial_stage(
         self, tmp_path: Path, products: Path, videos: Path
     ) -> None:
@@ -282,6 +304,9 @@ class TestBadInput:
                 job = await house.finish(job_id)
                 assert job.status is JobStatus.COMPLETED
                 assert_each_stage_completed_once(house, job_id)
+                notes = json.loads(house.artifact(job_id, "notes.json"))
+                expected = house.stages(job_id)["video.keypoints"].expected
+                assert f"1 of {expected} frames could not be looked at (video.keypoints)" in notes
                 (completion,) = house.bodies(job_id, "video.keypoints.completed")
                 assert completion["has_partial_completion"]
                 assert completion["processed_assets"] == completion["total_assets"] - 1
