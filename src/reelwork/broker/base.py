@@ -98,6 +98,11 @@ class Broker(ABC):
         brings them all the same; one that was not to wait goes on as if nothing had been.
         """
 
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Done with all of them, for good."""
+        for delivery in deliveries:
+            await delivery.ack()
+
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
         """Renews the leases that still stand."""
         for delivery in deliveries:
@@ -111,6 +116,13 @@ class Broker(ABC):
     @abstractmethod
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         """Whether any of the queues still holds a message of the job, waiting or in somebody's hands."""
+
+    async def release_leases(self, owner: str) -> int:  # noqa: ARG002
+        """Hands back at once what a dead process held, where the engine does not do so by itself; how many that were."""
+        return 0
+
+    async def ping(self) -> None:  # noqa: B027
+        """Raises StoreUnavailable when the engine does not answer; one inside the ledger's database is asked there."""
 
     @abstractmethod
     async def close(self) -> None: ...

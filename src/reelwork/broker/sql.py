@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
+from reelwork.broker.rings import Rings
 from reelwork.database import EVERYBODY, Connection, Database, Listener, Statements
 from reelwork.message import Message
 
@@ -240,14 +240,13 @@ class SqlDelivery(Delivery):
         return await self.broker.settle("extend", [self], self.broker.lease_seconds) == 1
 
 
-class _Bell:
+class _Bell(Rings):
     """Lets every waiting `receive` of this process hear the database ring."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[str, asyncio.Event] = {}
-        self._rings: Counter[str] = Counter()
 
     @property
     def is_deaf(self) -> bool:
@@ -267,26 +266,6 @@ class _Bell:
             self.close()
             queues = [EVERYBODY]
         self.ring(queues)
-
-    def ring(self, queues: Collection[str]) -> None:
-        self._rings.update(queues)
-        for queue in list(self._waiting) if EVERYBODY in queues else queues:
-            waiting = self._waiting.pop(queue, None)
-            if waiting is not None:
-                waiting.set()
-
-    def rings(self, queue: str) -> int:
-        """How often it rang for this queue."""
-        return self._rings[queue] + self._rings[EVERYBODY]
-
-    async def wait(self, queue: str, rings: int, seconds: float) -> None:
-        """Returns at the first ring for the queue after the one numbered `rings`, or after `seconds`."""
-        if self.rings(queue) == rings:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._waiting.setdefault(queue, asyncio.Event()).wait()
-            except TimeoutError:
-                return
 
     def close(self) -> None:
         if self._listener is not None and self._loop is not None:

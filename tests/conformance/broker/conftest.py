@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from reelwork.broker import Broker, Delivery, MemoryBroker, Message, SqlBroker, Topology
+from reelwork.broker.redis import RedisBroker
 from reelwork.ledger import Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
 from tests.clock import ManualClock
 from tests.conformance.ledger.stores import STORES
+from tests.valkey import fresh_url
 
 LEASE_SECONDS = 30.0
 TOPOLOGY = Topology.of([("frames", "q.embedding"), ("frames", "q.keypoint"), ("job", "q.planner")])
@@ -28,9 +30,14 @@ def sql_broker(ledger: SqlLedger) -> Broker:
     return SqlBroker(ledger.database, clock=ledger.clock, lease_seconds=LEASE_SECONDS)
 
 
+def redis_broker(ledger: SqlLedger) -> Broker:
+    return RedisBroker(fresh_url(), clock=ledger.clock, lease_seconds=LEASE_SECONDS)
+
+
 # A broker, and the store of the ledger beside it.
 BROKERS: Mapping[str, tuple[Callable[[SqlLedger], Broker], str]] = {
     "memory": (memory_broker, "sqlite"),
+    "redis": (redis_broker, "sqlite"),
     "sql-on-sqlite": (sql_broker, "sqlite"),
     "sql-on-postgresql": (sql_broker, "postgresql"),
 }

