@@ -17,6 +17,7 @@ from reelwork.errors import ConfigurationError
 
 DEFAULT_COMPLETION_THRESHOLD_PERCENTAGE = Decimal(90)
 DEFAULT_WATERMARK_TTL_SECONDS = 900
+DEFAULT_BROKER_URL = "sql:"
 DEFAULT_DATA_DIR = Path("reelwork-data")
 
 
@@ -56,7 +57,10 @@ class Config(BaseSettings):
         None,
         description="State of record; default sqlite:///<data folder>/reelwork.db, or postgresql://user:password@host/db.",
     )
-    REELWORK_BROKER_URL: str = Field("sql:", description="Message broker; sql: is the ledger's own database.")
+    REELWORK_BROKER_URL: SecretStr | None = Field(
+        None,
+        description="Message broker; default sql:, the ledger's own database, or redis://user:password@host:6379/0, rediss://.",
+    )
     REELWORK_OBJECTS_URL: str | None = Field(None, description="Object store; default file://<data folder>/objects.")
     REELWORK_MODELS_DIR: Path | None = Field(
         None, description="Folder of model weights; default: reelwork/models in the user's cache folder."
@@ -118,6 +122,12 @@ class Config(BaseSettings):
         url = self.REELWORK_DATABASE_URL
         given = None if url is None else url.get_secret_value()
         return given or f"sqlite:///{self.REELWORK_DATA_DIR.absolute()}/reelwork.db"
+
+    @property
+    def broker_url(self) -> str:
+        """With its password, if it has one: nothing may show it."""
+        url = self.REELWORK_BROKER_URL
+        return (None if url is None else url.get_secret_value()) or DEFAULT_BROKER_URL
 
     @property
     def objects_url(self) -> str:

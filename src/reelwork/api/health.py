@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable
 
 from fastapi import APIRouter, HTTPException
 
@@ -21,21 +22,23 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz")
-def readyz(state: AppState) -> Health:
-    """The ledger and the object store answer, else 503 with the name of what does not; needs no token."""
+async def readyz(state: AppState) -> Health:
+    """The ledger, the broker and the object store answer, else 503 with the name of what does not; needs no token."""
     backends = state.backends
-    down = [
-        *_complaint("the ledger", backends.ledger.ping),
-        *_complaint("the object store", backends.objects.ping),
-    ]
+    complaints = await asyncio.gather(
+        _complaint("the ledger", asyncio.to_thread(backends.ledger.ping)),
+        _complaint("the broker", backends.broker.ping()),
+        _complaint("the object store", asyncio.to_thread(backends.objects.ping)),
+    )
+    down = [complaint for complaint in complaints if complaint]
     if down:
         raise HTTPException(503, "; ".join(down), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     return Health(status="ready")
 
 
-def _complaint(name: str, ask: Callable[[], object]) -> list[str]:
+async def _complaint(name: str, answer: Awaitable[object]) -> str | None:
     try:
-        ask()
+        await answer
     except StoreUnavailable as error:
-        return [f"{name} is down: {error}"]
-    return []
+        return f"{name} is down: {error}"
+    return None

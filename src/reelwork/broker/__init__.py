@@ -2,7 +2,18 @@
 
 from reelwork.broker.base import DELIVERIES_MAX, Broker, Delivery, Topology
 from reelwork.broker.memory import Faults, MemoryBroker
+from reelwork.broker.open import open_broker
 from reelwork.broker.sql import SqlBroker
 from reelwork.message import Message
 
-__all__ = ["DELIVERIES_MAX", "Broker", "Delivery", "Faults", "MemoryBroker", "Message", "SqlBroker", "Topology"]
+__all__ = [
+    "DELIVERIES_MAX",
+    "Broker",
+    "Delivery",
+    "Faults",
+    "MemoryBroker",
+    "Message",
+    "SqlBroker",
+    "Topology",
+    "open_broker",
+]

@@ -73,8 +73,12 @@ class Delivery(ABC):
 
 
 class Broker(ABC):
-    """One engine. `transactional`: publishing rides in the ledger's transaction and the relay has nothing to do."""
+    """One engine. `transactional`: publishing rides in the ledger's transaction and the relay has nothing to do.
 
+    name: for people; never with a password.
+    """
+
+    name: str
     transactional: bool = False
     topology: Topology = Topology({})
 
@@ -118,7 +122,9 @@ class Broker(ABC):
         """Whether any of the queues still holds a message of the job, waiting or in somebody's hands."""
 
     async def release_leases(self, owner: str) -> int:  # noqa: ARG002
-        """Hands back at once what a dead process held, where the engine does not do so by itself; how many that were."""
+        """Hands back at once what a dead process held; how many messages that were. Where the engine does so by itself
+        there is nothing to do.
+        """
         return 0
 
     async def ping(self) -> None:  # noqa: B027

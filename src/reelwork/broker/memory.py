@@ -46,6 +46,8 @@ class _Entry:
 class MemoryBroker(Broker):
     """faults: may be changed at any time; they concern what is published from then on."""
 
+    name = "memory:"
+
     def __init__(
         self,
         *,

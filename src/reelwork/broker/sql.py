@@ -79,6 +79,7 @@ class SqlCourier:
 class SqlBroker(Broker):
     """Queues in `database`. `lease_owner` names this process, so that its supervisor can hand back what it held."""
 
+    name = "sql:"
     transactional = True
 
     def __init__(

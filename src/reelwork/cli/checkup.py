@@ -22,6 +22,7 @@ PYTHON_MINIMUM: Final = (3, 11)
 FREE_BYTES_MINIMUM: Final = 1024**3
 FOLDER_FIX: Final = "choose another folder with --data or REELWORK_DATA_DIR"
 SERVER_FIX: Final = "start the server, or set REELWORK_DATABASE_URL right"
+BROKER_FIX: Final = "start the server, or set REELWORK_BROKER_URL right"
 
 
 class Health(StrEnum):
@@ -47,6 +48,7 @@ def examine(config: Config) -> Sequence[Finding]:
         _python(),
         _data_folder(config),
         _database(config),
+        _broker(config),
         _free_disk(config),
         *(_extra(name, packages) for name, packages in EXTRAS.items()),
         _ffmpeg(),
@@ -98,6 +100,26 @@ def _database(config: Config) -> Finding:
     with tempfile.TemporaryDirectory(prefix="reelwork-") as scratch:
         found = "there is none yet; a new one can be made"
         return _tried("database", lambda: opens(f"sqlite:///{scratch}/reelwork.db"), found)
+
+
+def _broker(config: Config) -> Finding:
+    import asyncio
+
+    from reelwork.broker import Broker, Topology, open_broker
+
+    async def answers(broker: Broker) -> None:
+        try:
+            await broker.declare(Topology({}))
+        finally:
+            await broker.close()
+
+    try:
+        broker = open_broker(config.broker_url)
+    except ReelworkError as error:
+        return Finding("broker", Health.BROKEN, str(error), "set REELWORK_BROKER_URL right, or unset it")
+    if broker is None:
+        return Finding("broker", Health.FINE, "the queues are in the database")
+    return _tried("broker", lambda: asyncio.run(answers(broker)), f"{broker.name} answers", BROKER_FIX)
 
 
 def _free_disk(config: Config) -> Finding:

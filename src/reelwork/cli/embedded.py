@@ -52,7 +52,8 @@ def embedded_config(data: Path | None) -> Iterator[Config]:
     with contextlib.ExitStack() as opened:
         alone: dict[str, None] = {}
         if data is None:
-            alone = {"REELWORK_DATABASE_URL": None, "REELWORK_OBJECTS_URL": None}  # or others would work on its job
+            shared = ("REELWORK_DATABASE_URL", "REELWORK_BROKER_URL", "REELWORK_OBJECTS_URL")
+            alone = dict.fromkeys(shared)  # or others would work on its job
             data = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="reelwork-")))
         quiet = {} if "REELWORK_LOG_LEVEL" in os.environ else {"REELWORK_LOG_LEVEL": "error"}
         yield load_config(data=data, REELWORK_DRAIN_SECONDS=DRAIN_SECONDS, **quiet, **alone)

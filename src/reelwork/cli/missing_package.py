@@ -10,6 +10,7 @@ EXTRAS: Final = {
     "match": ("PIL", "onnx", "onnxruntime", "yt_dlp"),
     "ocr": ("rapidocr",),
     "postgresql": ("psycopg",),
+    "redis": ("redis",),
 }
 
 

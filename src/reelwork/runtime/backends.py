@@ -5,8 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from reelwork.broker import Broker, SqlBroker, Topology
-from reelwork.errors import ConfigurationError
+from reelwork.broker import Broker, SqlBroker, Topology, open_broker
 from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.runtime.conductor import Conductor
@@ -84,14 +83,18 @@ async def open_backends(
     world = world or World(reader=ThreadPoolExecutor(1, thread_name_prefix="reelwork-look"))
     if config.REELWORK_DATABASE_URL is None or config.REELWORK_OBJECTS_URL is None:
         config.prepare_data_dir()
-    if config.REELWORK_BROKER_URL != "sql:":
-        raise ConfigurationError(f"broker {config.REELWORK_BROKER_URL!r} is not supported yet; use sql:")
+    lease_seconds = config.REELWORK_LEASE_SECONDS
+    broker = open_broker(config.broker_url, lease_seconds=lease_seconds, lease_owner=lease_owner)
     ledger = open_ledger(config.database_url, clock=world.clock)
-    broker = SqlBroker(
-        ledger.database, clock=world.clock, lease_seconds=config.REELWORK_LEASE_SECONDS, lease_owner=lease_owner
-    )
-    await broker.declare(Topology.of(catalogue.bindings()))
-    ledger.attach(broker.courier)
+    if broker is None:
+        broker = SqlBroker(ledger.database, clock=world.clock, lease_seconds=lease_seconds, lease_owner=lease_owner)
+        ledger.attach(broker.courier)
+    try:
+        await broker.declare(Topology.of(catalogue.bindings()))
+    except BaseException:
+        await broker.close()
+        ledger.close()
+        raise
     policy = CompletionPolicy(config.COMPLETION_THRESHOLD_PERCENTAGE, config.WATERMARK_TTL_SECONDS)
     conductor = Conductor(ledger, catalogue, world=world, settle_seconds=config.REELWORK_SETTLE_SECONDS)
     return Backends(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from reelwork.broker import Delivery
 from reelwork.ledger import AssetOutcome, StageUpdate, Work
 from reelwork.runtime.declaration import Stage, Subscription
 from reelwork.runtime.outcome import AssetsFailed, dead_letter, inbox_of, unless_consumed
@@ -132,9 +133,7 @@ class Recording:
 
     async def _see_to(self, part: Sequence[Entry], error: Exception | None) -> None:
         if error is None:
-            for entry in part:
-                if entry.ends_it:
-                    await self._end(entry.run)
+            await self._end([entry.run for entry in part if entry.ends_it])
         elif len(part) == 1:
             part[0].run.error = part[0].run.error or error
         else:
@@ -142,19 +141,20 @@ class Recording:
             for entry, result in zip(part, results, strict=True):
                 await self._see_to([entry], result if isinstance(result, Exception) else None)
 
-    async def _end(self, run: StageRun) -> None:
-        if run.transient:
-            await self.give_up(run, AssetsFailed(run.transient))
-            return
-        run.is_over = True
-        if run.delivery.receipt is None:
-            await self._acknowledge(run)
+    async def _end(self, runs: Sequence[StageRun]) -> None:
+        ended = [run for run in runs if not run.transient]
+        for run in ended:
+            run.is_over = True
+        await self._acknowledge([run.delivery for run in ended if run.delivery.receipt is None])
+        for run in runs:
+            if run.transient:
+                await self.give_up(run, AssetsFailed(run.transient))
 
-    async def _acknowledge(self, run: StageRun) -> None:
+    async def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         try:
-            await run.delivery.ack()
-        except Exception as error:  # it comes again, and finds everything recorded
-            log.warning("reelwork.worker.ack_failed", queue=run.delivery.queue, error=str(error))
+            await self._handling.broker.ack(deliveries)
+        except Exception as error:  # they come again, and find everything recorded
+            log.warning("reelwork.worker.ack_failed", queue=self._subscription.queue, error=str(error))
 
     async def give_up(self, run: StageRun, error: Exception) -> None:
         """The delivery cannot end well this time."""

@@ -16,7 +16,6 @@ from uuid import uuid4
 import structlog
 from pydantic import SecretStr
 
-from reelwork.broker import SqlBroker
 from reelwork.errors import ConfigurationError, ReelworkError, StoreUnavailable
 from reelwork.runtime.backends import Backends
 from reelwork.runtime.declaration import Catalogue
@@ -114,11 +113,10 @@ class Supervisor:
 
     async def _hand_on(self, name: str) -> None:
         """What a dead worker held goes to the others at once; where that fails, when its leases end."""
-        if isinstance(self._backends.broker, SqlBroker):
-            try:
-                await self._backends.broker.release_leases(name)
-            except StoreUnavailable as error:
-                log.warning("reelwork.supervisor.hand_on_failed", error=str(error))
+        try:
+            await self._backends.broker.release_leases(name)
+        except StoreUnavailable as error:
+            log.warning("reelwork.supervisor.hand_on_failed", error=str(error))
 
     async def _drain(self, process: asyncio.subprocess.Process) -> None:
         """Lets a worker finish what it has at hand, and kills it when that takes longer than it may."""

@@ -15,6 +15,7 @@ from reelwork.cli.missing_package import missing_package_fix
         ("numpy", "analyze"),
         ("rapidocr", "ocr"),
         ("psycopg", "postgresql"),
+        ("redis.asyncio", "redis"),
     ],
 )
 def test_names_the_extra_that_brings_it(package: str, extra: str) -> None:

@@ -1,8 +1,8 @@
 """Queues in Redis Streams: one stream and one group a queue, one script for every change, leases with tokens.
 
-What was handed out before lies in a sorted set by the time from which it may be handed out again, so a look at a queue costs
-the same however much of it is in hand, and tells when to look again. Time is the server's. Redis may lose its last messages,
-depending on how it persists: the ledger's outbox sends them again (docs/brokers.md).
+What was handed out before lies in a sorted set by the time from which it may be handed out again, so a look at a queue
+costs the same however much of it is in hand, and tells when to look again. Time is the server's. Redis may lose its
+last messages, depending on how it persists: the ledger's outbox sends them again (docs/brokers.md).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 
 class RedisBroker(Broker):
-    """url: `redis://` or `rediss://`. lease_owner: names this process, so that its supervisor can hand back what it held.
-    clock: epoch seconds, for tests; the server's time without one.
+    """url: `redis://` or `rediss://`. lease_owner: names this process, so that its supervisor can hand back what it
+    held. clock: epoch seconds, for tests; the server's time without one.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class RedisBroker(Broker):
         lease_owner: str | None = None,
     ) -> None:
         self._address = RedisAddress.of(url)
+        self.name = self._address.shown
         self._server = RedisServer(self._address)
         self._channel = f"{self._address.prefix}:bell:{self._address.database}"  # channels know no databases
         self._bell = RedisBell(self._server, self._channel)
@@ -55,11 +56,6 @@ class RedisBroker(Broker):
     @property
     def lease_seconds(self) -> float:
         return self._lease_ms / 1000
-
-    @property
-    def name(self) -> str:
-        """The URL as people may see it."""
-        return self._address.shown
 
     async def declare(self, topology: Topology) -> None:
         """Raises ConfigurationError for a server that cannot carry queues, StoreUnavailable where there is none."""

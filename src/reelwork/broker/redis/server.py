@@ -42,7 +42,7 @@ class RedisServer:
                 decode_responses=True,
                 protocol=2,
             )
-            pool.make_connection()  # connects nowhere: it refuses options that it does not know
+            pool.make_connection()  # type: ignore[no-untyped-call]  # connects nowhere: it refuses options that it does not know
         except (TypeError, ValueError, RedisError) as error:
             raise ConfigurationError(f"the URL of the broker {address.shown} has an unusable option: {error}") from None
         self.redis: Redis = Redis.from_pool(pool)
@@ -94,7 +94,9 @@ class RedisServer:
                 f"{shown} is a Redis Cluster, which is not supported: give one server, or a primary with replicas"
             )
         if int(str(about.get("redis_version", VERSION_MIN)).partition(".")[0]) < VERSION_MIN:
-            raise ConfigurationError(f"{shown} is Redis {about['redis_version']}; Redis 7 or later, or Valkey, is needed")
+            raise ConfigurationError(
+                f"{shown} is Redis {about['redis_version']}; Redis 7 or later, or Valkey, is needed"
+            )
         if about.get("maxmemory") and str(about.get("maxmemory_policy")).startswith("allkeys"):
             raise ConfigurationError(
                 f"{shown} throws messages away when it is full (maxmemory-policy {about['maxmemory_policy']}); "

@@ -1,0 +1,32 @@
+"""Which broker a URL means."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker
+from reelwork.errors import ConfigurationError
+
+SUPPORTED = "use sql: or redis://user:password@host:6379/0 (rediss:// with TLS)"
+
+
+def open_broker(
+    url: str, *, lease_seconds: float = DEFAULT_LEASE_SECONDS, lease_owner: str | None = None
+) -> Broker | None:
+    """None for `sql:`, which is made with the ledger. Connects nowhere. Raises ConfigurationError.
+
+    lease_owner: names this process, so that its supervisor can hand back what it held.
+    """
+    scheme = url.partition(":")[0]
+    if url == "sql:":
+        return None
+    if scheme not in ("redis", "rediss"):
+        shown = repr(url) if "@" not in url else f"{scheme}://..."
+        raise ConfigurationError(f"broker {shown} is not supported; {SUPPORTED}")
+    if find_spec("redis") is None:
+        raise ConfigurationError(
+            f"the broker {scheme}:// needs redis, which is not installed; fix it with: pip install 'reelwork[redis]'"
+        )
+    from reelwork.broker.redis import RedisBroker
+
+    return RedisBroker(url, lease_seconds=lease_seconds, lease_owner=lease_owner)
