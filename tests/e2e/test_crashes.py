@@ -1,4 +1,4 @@
-"""Workers and the server killed with `kill -9` in the middle of a job cost time and nothing else.
+"""Workers, the server and the broker killed with `kill -9` in the middle of a job cost time and nothing else.
 
 Every range of the clip begins with a call to the test, so each kill hits a worker that is at work, and nothing sleeps.
 """
@@ -24,8 +24,10 @@ from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.clips import write_clip
 from tests.e2e.commands import Running, running
 from tests.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
+from tests.valkey import valkey_server
 
 FRAMES, RANGE_FRAMES, RANGES = 1500, 150, 10
+RANGES_STREAM = "reelwork:q.analyzer.ranges"
 KILLS = 3
 JOB_SECONDS_MAX = 90.0
 ANALYZER = f"""
@@ -129,3 +131,34 @@ def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: M
         finally:
             ledger.close()
         assert server.stop(signal.SIGTERM) == 0
+
+
+def test_a_broker_that_dies_and_forgets_everything_costs_time_only(
+    tmp_path: Path, board: Switchboard, environment: Mapping[str, str]
+) -> None:
+    """It keeps nothing on its disk: what waited in it comes from the outbox once more."""
+    clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
+    serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
+    impatient = {"REELWORK_REPUBLISH_AFTER_SECONDS": "1", "REELWORK_SWEEP_SECONDS": "0.2"}
+    with valkey_server() as valkey:
+        environment = {**environment, **impatient, "REELWORK_BROKER_URL": valkey.url()}
+        with running(serve, environment=environment) as server:
+            job_id = submit(server, clip)
+            at_work = [board.next_call(), board.next_call()]
+            assert valkey.execute("XLEN", RANGES_STREAM) == RANGES
+            valkey.kill()
+            valkey.restart()
+            assert valkey.execute("EXISTS", RANGES_STREAM) == 0
+            for call in at_work:
+                call.answer()
+            answer_all(board)
+            with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
+                assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
+                topics = [row.topic for row in ledger.outbox(job_id)]
+                assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
+                (stage,) = ledger.stage_status(job_id)
+                assert (stage.expected, stage.done, stage.failed) == (RANGES, RANGES, 0)
+                assert ledger.dead_letters(job_id) == []
+            answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
+            assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+            assert server.stop(signal.SIGTERM) == 0

@@ -44,14 +44,17 @@ def test_back_ends_default_to_the_data_folder(tmp_path: Path) -> None:
     config = Config(REELWORK_DATA_DIR=tmp_path)
     assert config.database_url == f"sqlite:///{tmp_path}/reelwork.db"
     assert config.objects_url == f"file://{tmp_path}/objects"
+    assert config.broker_url == "sql:"
 
 
 def test_no_setting_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql://user:s3cret@host/db"
     monkeypatch.setenv("REELWORK_DATABASE_URL", url)
     monkeypatch.setenv("REELWORK_API_TOKEN", "s3cret")
+    monkeypatch.setenv("REELWORK_BROKER_URL", "redis://:s3cret@host")
     config = Config()
     assert config.database_url == url
+    assert config.broker_url == "redis://:s3cret@host"
     assert "s3cret" not in f"{config!r} {config} {config.model_dump()} {config.model_dump_json()}"
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from pathlib import Path
 
-from tests.unit.api.conftest import Server
+from reelwork.runtime.backends import open_backends
+from tests.house import config_in
+from tests.unit.api.conftest import Server, tiny_catalogue
+from tests.valkey import valkey_server
 
 
 def test_up_and_ready(server: Server) -> None:
@@ -30,3 +35,21 @@ def test_without_its_database_it_says_so(server: Server) -> None:
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("the ledger is down: ")
     assert server.get("/jobs").status_code == 503
+
+
+def test_without_its_broker_it_says_so_and_is_ready_again_when_that_is_back(tmp_path: Path) -> None:
+    async def test() -> None:
+        with valkey_server() as valkey:
+            config = config_in(tmp_path, REELWORK_BROKER_URL=valkey.url())
+            backends = await open_backends(config, catalogue=tiny_catalogue())
+            async with Server(backends).client() as client:
+                assert (await client.get("/readyz")).status_code == 200
+                valkey.kill()
+                answer = await client.get("/readyz")
+                assert answer.status_code == 503
+                assert answer.json()["detail"].startswith("the broker is down: ")
+                valkey.restart()
+                assert (await client.get("/readyz")).status_code == 200
+            await backends.close()
+
+    asyncio.run(test())

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from reelwork.cli.app import run
 from reelwork.cli.checkup import Finding, Health, examine
@@ -44,6 +45,16 @@ def test_a_folder_that_cannot_be_written() -> None:
 def test_a_database_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "reelwork.db").write_text("hello, this is no database at all" * 100)
     assert findings(config_at(tmp_path))["database"].health is Health.BROKEN
+
+
+def test_a_broker_that_is_not_there_or_none(tmp_path: Path) -> None:
+    assert findings(config_at(tmp_path))["broker"].health is Health.FINE
+    for url, said in (("redis://:s3cret@127.0.0.1:1", "does not answer"), ("fax:", "not supported")):
+        config = config_at(tmp_path).model_copy(update={"REELWORK_BROKER_URL": SecretStr(url)})
+        found = findings(config)["broker"]
+        assert (found.health, said in found.found, "s3cret" in found.found) == (Health.BROKEN, True, False)
+        assert found.fix is not None
+        assert "REELWORK_BROKER_URL" in found.fix
 
 
 def test_a_damaged_model(tmp_path: Path, own_models: Path) -> None:

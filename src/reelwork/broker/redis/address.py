@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -19,7 +19,7 @@ SUPPORTED: Final = "use redis://user:password@host:6379/0, or rediss:// for TLS,
 class RedisAddress:
     """url: for redis-py, with the password. shown: for people. prefix: what every key begins with."""
 
-    url: str
+    url: str = field(repr=False)
     shown: str
     database: int
     prefix: str = DEFAULT_PREFIX

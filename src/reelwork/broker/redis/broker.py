@@ -179,7 +179,7 @@ class RedisBroker(Broker):
         )
 
     async def ping(self) -> None:
-        await self._server.call(self._server.redis.ping)
+        await self._server.call(self._server.redis.ping, may_run_twice=False)
 
     async def close(self) -> None:
         await self._bell.close()

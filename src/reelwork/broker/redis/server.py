@@ -71,6 +71,8 @@ class RedisServer:
             except ReadOnlyError as error:  # it is a replica by now: its name may mean another server
                 await self.redis.connection_pool.disconnect(inuse_connections=False)
                 raise self._unavailable(error) from error
+            except ResponseError as error:
+                raise StoreUnavailable(f"the broker {self.address.shown} refuses: {error}") from error
             except RedisError as error:
                 raise self._unavailable(error) from error
 
@@ -89,7 +91,7 @@ class RedisServer:
             raise ConfigurationError(f"the broker {shown} refuses what is needed of it: {error}") from error
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
-        if about.get("redis_mode") == "cluster":
+        if about.get("cluster_enabled"):
             raise ConfigurationError(
                 f"{shown} is a Redis Cluster, which is not supported: give one server, or a primary with replicas"
             )
