@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,7 +20,7 @@ from reelwork.errors import ConfigurationError, StoreUnavailable
 from tests.clock import ManualClock
 from tests.conformance.broker.conftest import event_ids
 from tests.processes import ready_children
-from tests.valkey import ValkeyServer, fresh_url, shared_server, valkey_server
+from tests.valkey import PASSWORD, ValkeyServer, fresh_url, shared_server, valkey_server
 
 pytestmark = pytest.mark.anyio
 QUEUE = "q.frames"
@@ -174,7 +178,7 @@ class TestServer:
         assert shared_server().execute("XLEN", stream) == 0
         assert shared_server().execute("XPENDING", stream, "reelwork")["pending"] == 0
 
-    async def test_one_that_forgot_everything_is_gone_on_with(self, url: str) -> None:
+    async def test_one_that_forgot_everything_is_gone_on_with(self) -> None:
         with valkey_server() as server:
             async with broker_at(server.url()) as broker:
                 await broker.publish([message("lost"), message("lost too")])
@@ -227,13 +231,61 @@ class TestServer:
                 await broker.publish([message(name) for name in numbers(9)])
                 taken = await take(broker, 6)
                 server.execute("CONFIG", "SET", "maxmemory", "1")
-                with pytest.raises(StoreUnavailable, match="refuses: .*maxmemory"):
+                with pytest.raises(StoreUnavailable, match=r"refuses: .*maxmemory"):
                     await broker.publish([message("too much")])
                 await broker.ack(taken[:2])
                 await broker.release(taken[2:4])
                 await taken[4].retry(0)
                 assert await taken[5].extend() is True
                 assert event_ids(await take(broker)) == [*numbers(9)[2:5], *numbers(9)[6:]]
+
+
+class TestEncrypted:
+    async def test_messages_go_through_tls_to_a_server_that_proves_who_it_is(self, tmp_path: Path) -> None:
+        certificate, context = await asyncio.to_thread(self_signed, tmp_path)
+        server = shared_server()
+        async with tls_before(server.port, context) as port:
+            encrypted = f"rediss://:{PASSWORD}@localhost:{port}/0?prefix={server.new_prefix()}"
+            async with broker_at(f"{encrypted}&ssl_ca_certs={certificate}") as broker:
+                waiting = asyncio.create_task(take(broker, wait_seconds=600))
+                await broker.publish([message("a")])
+                assert event_ids(await waiting) == ["a"]
+            with pytest.raises(StoreUnavailable, match=r"(?i)certificate.verify.failed"):
+                async with broker_at(encrypted):
+                    pass
+
+
+def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for `localhost`, and what a server needs to show it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    named = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run([*command.split(), *named], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
+@contextlib.asynccontextmanager
+async def tls_before(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """A port that speaks TLS and passes everything on: the Valkey of the wheel was built without."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
 
 
 class TestRefused:

@@ -8,9 +8,10 @@ local stream, visible, leases, attempts, jobs = KEYS[1], KEYS[2], KEYS[3], KEYS[
 local GROUP = 'reelwork'
 
 -- Members of `visible` lie in the order of their entries where they are visible at the same time.
+local ZEROES = '-00000000000000000000'
 local function member_of(id)
-  local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
-  return ms .. '-' .. string.rep('0', 20 - #sequence) .. sequence
+  local dash = string.find(id, '-', 1, true)
+  return string.sub(id, 1, dash - 1) .. string.sub(ZEROES, 1, #ZEROES - #id + dash) .. string.sub(id, dash + 1)
 end
 
 local function id_of(member)
