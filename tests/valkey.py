@@ -45,8 +45,8 @@ class ValkeyServer:
         self.port, self.pid = 0, 0
         self._hear()
 
-    def url(self, *, prefix: str = "reelwork", password: str = PASSWORD) -> str:
-        return f"redis://:{password}@127.0.0.1:{self.port}/0?prefix={prefix}"
+    def url(self, *, prefix: str = "reelwork", user: str = "", password: str = PASSWORD) -> str:
+        return f"redis://{user}:{password}@127.0.0.1:{self.port}/0?prefix={prefix}"
 
     def new_prefix(self) -> str:
         """One that nobody else uses."""

@@ -24,7 +24,7 @@ from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.clips import write_clip
 from tests.e2e.commands import Running, running
 from tests.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
-from tests.valkey import valkey_server
+from tests.valkey import fresh_url, valkey_server
 
 FRAMES, RANGE_FRAMES, RANGES = 1500, 150, 10
 RANGES_STREAM = "reelwork:q.analyzer.ranges"
@@ -100,7 +100,10 @@ def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
     return status
 
 
-def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("broker", ["sql", "redis"])
+def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: Mapping[str, str], broker: str) -> None:
+    if broker == "redis":
+        environment = {**environment, "REELWORK_BROKER_URL": fresh_url()}
     clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
     serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
     with running(serve, environment=environment) as server:

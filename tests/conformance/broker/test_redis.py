@@ -178,6 +178,17 @@ class TestServer:
         assert shared_server().execute("XLEN", stream) == 0
         assert shared_server().execute("XPENDING", stream, "reelwork")["pending"] == 0
 
+    async def test_it_can_be_asked_how_much_waits_and_how_much_is_in_hand(self, broker: RedisBroker, url: str) -> None:
+        await broker.publish([message(name) for name in "abcde"])
+        first, _, third = await take(broker, 3)
+        await first.ack()
+        await third.retry(60)
+        stream = f"{RedisAddress.of(url).prefix}:{QUEUE}"
+        server = shared_server()
+        assert (server.execute("XLEN", stream), server.execute("HLEN", f"{stream}:leases")) == (4, 1)
+        (group,) = server.execute("XINFO", "GROUPS", stream)
+        assert (group["name"], group["lag"], group["pending"]) == ("reelwork", 2, 2)
+
     async def test_one_that_forgot_everything_is_gone_on_with(self) -> None:
         with valkey_server() as server:
             async with broker_at(server.url()) as broker:
@@ -238,6 +249,29 @@ class TestServer:
                 await taken[4].retry(0)
                 assert await taken[5].extend() is True
                 assert event_ids(await take(broker)) == [*numbers(9)[2:5], *numbers(9)[6:]]
+
+
+async def test_a_user_with_no_more_rights_than_the_manual_names() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "brokers.md").read_text()
+    (rule,) = (line for line in manual.splitlines() if line.startswith("ACL SETUSER"))
+    with valkey_server() as server:
+        server.execute(*rule.split())
+        async with broker_at(server.url(user="reelwork", password="PASSWORD"), owner="worker") as broker:
+            waiting = asyncio.create_task(take(broker, wait_seconds=600))
+            await broker.publish([message("a")])
+            (delivery,) = await waiting
+            assert await delivery.extend() is True
+            await delivery.retry(0)
+            (delivery,) = await take(broker)
+            await delivery.release()
+            await take(broker)
+            assert await broker.release_leases("worker") == 1
+            await broker.ack(await take(broker))
+            assert await broker.holds("job", [QUEUE]) is False
+            await broker.ping()
+        with pytest.raises(ConfigurationError, match="No permissions"):
+            async with broker_at(server.url(prefix="another", user="reelwork", password="PASSWORD")):
+                pass
 
 
 class TestEncrypted:

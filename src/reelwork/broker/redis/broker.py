@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+from redis.exceptions import NoPermissionError
+
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
 from reelwork.broker.redis.address import RedisAddress
 from reelwork.broker.redis.bell import SEPARATOR, RedisBell
 from reelwork.broker.redis.server import RedisServer
 from reelwork.database import EVERYBODY
+from reelwork.errors import ConfigurationError, StoreUnavailable
 from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
@@ -61,8 +64,13 @@ class RedisBroker(Broker):
         """Raises ConfigurationError for a server that cannot carry queues, StoreUnavailable where there is none."""
         await super().declare(topology)
         await self._server.check()
-        for queue in sorted({queue for queues in topology.bindings.values() for queue in queues}):
-            await self._server.run("declare", self._keys(queue), [self._now(), self._lease_ms])
+        try:
+            for queue in self._queues():
+                await self._server.run("declare", self._keys(queue), [self._now(), self._lease_ms])
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                raise ConfigurationError(str(error)) from error
+            raise
 
     async def publish(self, messages: Sequence[Message]) -> None:
         for batch in _batches(messages, PUBLISH_MAX):
@@ -170,13 +178,10 @@ class RedisBroker(Broker):
         return any(await self._server.call(ask))
 
     async def release_leases(self, owner: str) -> int:
-        queues = sorted({queue for queues in self.topology.bindings.values() for queue in queues})
-        return sum(
-            [
-                await self._server.run("hand_on", self._keys(queue), [self._channel, queue, f"{owner}:"])
-                for queue in queues
-            ]
-        )
+        handed_on = 0
+        for queue in self._queues():
+            handed_on += await self._server.run("hand_on", self._keys(queue), [self._channel, queue, f"{owner}:"])
+        return handed_on
 
     async def ping(self) -> None:
         await self._server.call(self._server.redis.ping, may_run_twice=False)
@@ -188,6 +193,9 @@ class RedisBroker(Broker):
     def _now(self) -> int | str:
         """Epoch ms; empty for the server's own."""
         return "" if self._clock is None else round(self._clock() * 1000)
+
+    def _queues(self) -> list[str]:
+        return sorted({queue for queues in self.topology.bindings.values() for queue in queues})
 
     def _stream(self, queue: str) -> str:
         return f"{self._address.prefix}:{queue}"
