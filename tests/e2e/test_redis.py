@@ -53,3 +53,10 @@ def test_the_doctor_finds_the_broker_or_says_that_it_is_away_and_never_tells_the
     assert "redis://:***@127.0.0.1" in fine.stdout
     assert "does not answer" in broken.stdout
     assert (fine.status, broken.status) == (0, 1)
+
+
+def test_a_run_without_a_server_leaves_the_broker_of_the_environment_alone(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=20, size=(96, 64), keyframe_interval=10, bframes=0)
+    away = {"REELWORK_BROKER_URL": "redis://127.0.0.1:1"}
+    ended = reelwork("analyze", clip, "--pipeline-id", "quality", "--json", environment=away)
+    assert ended.status == 0, ended

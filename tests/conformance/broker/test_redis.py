@@ -19,6 +19,7 @@ from reelwork.broker.redis.address import RedisAddress
 from reelwork.errors import ConfigurationError, StoreUnavailable
 from tests.clock import ManualClock
 from tests.conformance.broker.conftest import event_ids
+from tests.conformance.broker.redis_waiter import WAITS
 from tests.processes import ready_children
 from tests.valkey import PASSWORD, ValkeyServer, fresh_url, shared_server, valkey_server
 
@@ -97,12 +98,17 @@ class TestTaking:
     async def test_a_process_that_waits_hears_of_every_publication_of_another(
         self, broker: RedisBroker, url: str
     ) -> None:
-        """It would look by itself only once a day."""
+        """It would look by itself only once a day, and each is published only when it has looked in vain."""
         rounds = 25
         with ready_children("tests.conformance.broker.redis_waiter", [[url, QUEUE, rounds]]) as (waiter,):
+
+            async def line() -> str:
+                return await asyncio.wait_for(asyncio.to_thread(waiter.line), 30)
+
             for name in numbers(rounds):
+                assert await line() == WAITS
                 await broker.publish([message(name)])
-                assert await asyncio.wait_for(asyncio.to_thread(waiter.line), 30) == name
+                assert await line() == name
 
     async def test_what_somebody_else_has_put_there_is_handed_out_beside_the_others(
         self, broker: RedisBroker, url: str
@@ -177,6 +183,14 @@ class TestServer:
         assert keys_of(url) == [stream]
         assert shared_server().execute("XLEN", stream) == 0
         assert shared_server().execute("XPENDING", stream, "reelwork")["pending"] == 0
+
+    async def test_a_delivery_that_is_acknowledged_twice_in_one_call_counts_once(self, broker: RedisBroker) -> None:
+        await broker.publish([message("a"), message("b")])
+        first, second = await take(broker)
+        await broker.ack([first, first])
+        assert await broker.holds("job", [QUEUE]) is True
+        await broker.ack([second, second])
+        assert await broker.holds("job", [QUEUE]) is False
 
     async def test_it_can_be_asked_how_much_waits_and_how_much_is_in_hand(self, broker: RedisBroker, url: str) -> None:
         await broker.publish([message(name) for name in "abcde"])
