@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -146,6 +148,21 @@ class TestTime:
             clock.advance_ms(-86_400_000)
             assert event_ids(await take(broker)) == ["a", "b"]
 
+    async def test_whoever_stops_waiting_for_an_answer_mixes_up_nobody_elses(
+        self, url: str, clock: ManualClock
+    ) -> None:
+        async with broker_at(url, clock=clock) as broker:
+            await broker.publish([message(name, job_id=f"job-{name}") for name in numbers(20)])
+            for turns in range(60):
+                asking = asyncio.create_task(take(broker, 3))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                assert await broker.holds(f"job-{numbers(20)[turns % 20]}", [QUEUE]) is True
+                assert await broker.holds("nobody", [QUEUE]) is False
+            clock.advance(31)
+            assert event_ids(await take(broker)) == numbers(20)
+
 
 class TestProcesses:
     async def test_what_a_dead_process_held_is_handed_on_at_once(self, broker: RedisBroker, url: str) -> None:
@@ -233,6 +250,24 @@ class TestServer:
                 waiting = asyncio.create_task(take(broker, wait_seconds=600))
                 await broker.publish([message("d")])
                 assert event_ids(await waiting) == ["d"]
+
+    async def test_one_that_stalls_costs_an_error_and_a_lease(self) -> None:
+        """What was asked of it in vain it may do later: then nobody holds what it gave, until the lease ends."""
+        with valkey_server() as server:
+            url = f"{server.url()}&socket_timeout={SHORT_SECONDS}"
+            async with broker_at(url, lease_seconds=SHORT_SECONDS) as broker:
+                await broker.publish([message("a")])
+                os.kill(server.pid, signal.SIGSTOP)
+                try:
+                    for refused in (take(broker), broker.ping()):
+                        with pytest.raises(StoreUnavailable):
+                            await refused
+                finally:
+                    os.kill(server.pid, signal.SIGCONT)
+                (delivery,) = await take(broker, wait_seconds=20)
+                assert delivery.message.event_id == "a"
+                await delivery.ack()
+                assert await broker.holds("job", [QUEUE]) is False
 
     async def test_what_it_loses_with_its_last_snapshot_comes_back_as_it_was_then(self) -> None:
         with valkey_server(save="3600 1") as server:
