@@ -70,6 +70,12 @@ def keys_of(url: str) -> list[str]:
     return sorted(shared_server().execute("KEYS", f"{RedisAddress.of(url).prefix}:*"))
 
 
+def connections_to(server: ValkeyServer) -> set[str]:
+    """Their ids, without that of the one that asks."""
+    lines = server.execute("CLIENT", "LIST").splitlines()
+    return {line.split()[0] for line in lines if "cmd=client|list" not in line}
+
+
 class TestTaking:
     async def test_what_is_released_comes_in_order_however_little_is_asked_for(self, broker: RedisBroker) -> None:
         """In one millisecond entries have sequence numbers of different lengths."""
@@ -284,6 +290,20 @@ class TestServer:
                 assert await broker.holds("job", [QUEUE]) is True
                 await broker.ack([first, second])
                 assert await broker.holds("job", [QUEUE]) is False
+
+    async def test_one_that_became_a_replica_is_left(self) -> None:
+        with valkey_server() as server:
+            async with broker_at(server.url()) as broker:
+                await broker.publish([message("a")])
+                before = connections_to(server)
+                server.execute("REPLICAOF", "127.0.0.1", "1")
+                with pytest.raises(StoreUnavailable, match="read only"):
+                    await broker.publish([message("b")])
+                server.execute("REPLICAOF", "NO", "ONE")
+                await broker.publish([message("c")])
+                assert before
+                assert before.isdisjoint(connections_to(server))
+                assert event_ids(await take(broker)) == ["a", "c"]
 
     async def test_one_that_is_full_takes_nothing_in_and_everything_out(self) -> None:
         with valkey_server() as server:
