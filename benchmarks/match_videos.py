@@ -17,7 +17,9 @@ from match_pictures import ProductPicture
 
 from reelwork.vision.opencv import Picture, cv2, scaled_by_area
 
-WIDTH, HEIGHT, RATE = 1280, 720, 10
+WIDTH, HEIGHT = 1280, 720
+RATE = 5
+"""Frames a second: as many as keyframes are chosen from."""
 SECONDS = 30.0
 APPEARANCE_SECONDS = (4.0, 9.0)
 GAP_SECONDS = (0.5, 2.5)

@@ -1,0 +1,184 @@
+"""Fits the weights of src/reelwork/pipelines/match/matching/score.py on the calibration set, and prints them.
+
+    python benchmarks/match_calibration.py                     # about ten minutes on two cores
+    python benchmarks/match_calibration.py --products DIR --backgrounds DIR    # on your own pictures
+
+Two logistic models: of a frame, by what verification found there; of a video, by its frames. Each product is looked for
+twice: with all the others, as in a job, and alone, as in a job of one product, where nobody knows what it shares with
+its siblings. The figures printed with the weights are of rows that the weights have not seen: the products are parted
+into folds. They are no test all the same, because whoever changes the finder has looked at them; see match_accuracy.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from match_accuracy import catalogue_of, options_of, run_of, textured_products
+from match_figures import NEAR_SECONDS, Claim, Share, reliability
+from match_logistic import Floats, Logistic, fit
+from match_runs import Run, in_parallel, seen_in, tools_of, truths_of
+from match_videos import Truth
+
+from reelwork.pipelines.match.matching import Catalogue
+from reelwork.pipelines.match.matching.finder import sightings
+from reelwork.pipelines.match.matching.score import SENSES, traits, video_traits
+
+FOLDS = 5
+SIBLINGS_EACH, OTHERS_EACH = 4, 1
+"""Products that are looked for alone in each video beside those that it shows."""
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A product sighted in a frame: `is_true` when it is there at that time."""
+
+    product: str
+    video: str
+    alone: bool
+    ts: float
+    is_true: bool
+    traits: tuple[float, ...]
+
+
+def rows_of(run: Run, truth: Truth) -> list[Row]:
+    """All sightings in a video, in both ways."""
+    seen, catalogue = seen_in(run, truth), catalogue_of(run)
+    frames = sorted(seen.video.frames, key=lambda frame: frame.ts)
+    ways = [(catalogue, False), *((Catalogue([catalogue.products[n]]), True) for n in _near(run, truth))]
+    return [
+        Row(
+            product=searched.products[sighting.entry.product].product_id,
+            video=truth.video,
+            alone=alone,
+            ts=sighting.frame.ts,
+            is_true=is_there(truth, searched.products[sighting.entry.product].product_id, sighting.frame.ts),
+            traits=traits(sighting.verification.evidence),
+        )
+        for searched, alone in ways
+        for found in sightings(searched, frames)
+        for sighting in found
+    ]
+
+
+def is_there(truth: Truth, product: str, ts: float) -> bool:
+    """Whether the product is shown at that time, or nearly."""
+    return any(
+        one.known and one.product == product and one.start - NEAR_SECONDS <= ts <= one.end + NEAR_SECONDS
+        for one in truth.appearances
+    )
+
+
+def _near(run: Run, truth: Truth) -> list[int]:
+    """Numbers of the products that are in a video, and of some that look like one that is, and of some others."""
+    pictures = tools_of(run).pictures
+    shown = {one.product for one in truth.appearances}
+    families = {pictures.by_name[name].family for name in shown}
+    numbers = np.random.default_rng(zlib.crc32(truth.video.encode())).permutation(len(pictures.products)).tolist()
+    strange = [n for n in numbers if pictures.products[n].name not in shown]
+    siblings = [n for n in strange if pictures.products[n].family in families][:SIBLINGS_EACH]
+    others = [n for n in strange if pictures.products[n].family not in families][:OTHERS_EACH]
+    return [n for n in numbers if pictures.products[n].name in shown] + siblings + others
+
+
+def fit_frames(rows: list[Row]) -> Logistic:
+    """Both ways count alike."""
+    alone = np.array([row.alone for row in rows])
+    importance = np.where(alone, 0.5 / max(1, alone.sum()), 0.5 / max(1, (~alone).sum()))
+    return fit(_traits(rows), np.array([row.is_true for row in rows]), importance, SENSES)
+
+
+def unseen_logits(rows: list[Row]) -> Floats:
+    """(n,): of each row, by a model that has seen no row of its product."""
+    fold = np.array([zlib.crc32(row.product.encode()) % FOLDS for row in rows])
+    logits = np.empty(len(rows))
+    for number in range(FOLDS):
+        others = [row for row, other in zip(rows, fold, strict=True) if other != number]
+        logits[fold == number] = fit_frames(others).logits(_traits(rows)[fold == number])
+    return logits
+
+
+@dataclass(frozen=True)
+class VideoRow:
+    """All sightings of a product in a video, in one way; `is_true` when the best of them is."""
+
+    product: str
+    video: str
+    alone: bool
+    is_true: bool
+    traits: tuple[float, float]
+
+
+def video_rows(rows: list[Row], logits: Floats) -> list[VideoRow]:
+    grouped: defaultdict[tuple[str, str, bool], list[tuple[float, bool]]] = defaultdict(list)
+    for row, logit in zip(rows, logits, strict=True):
+        grouped[row.product, row.video, row.alone].append((float(logit), row.is_true))
+    return [
+        VideoRow(*key, max(found)[1], video_traits([logit for logit, _ in found])) for key, found in grouped.items()
+    ]
+
+
+def fit_videos(rows: list[VideoRow]) -> Logistic:
+    alone = np.array([row.alone for row in rows])
+    importance = np.where(alone, 0.5 / max(1, alone.sum()), 0.5 / max(1, (~alone).sum()))
+    return fit(np.array([row.traits for row in rows]), np.array([row.is_true for row in rows]), importance, (1, 1))
+
+
+def _traits(rows: list[Row]) -> Floats:
+    return np.array([row.traits for row in rows], np.float64)
+
+
+def _constants(frames: Logistic, videos: Logistic) -> str:
+    def numbers(values: Floats) -> str:
+        return f"({', '.join(f'{value:.4f}'.rstrip('0').rstrip('.') if value else '0.0' for value in values)})"
+
+    return (
+        f"FRAME_WEIGHTS: Final = {numbers(frames.weights)}\nFRAME_BIAS: Final = {frames.bias:.4f}\n"
+        f"VIDEO_WEIGHTS: Final = {numbers(videos.weights)}\nVIDEO_BIAS: Final = {videos.bias:.4f}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = options_of(parser)
+    run = run_of(options, "calibration")
+    try:
+        truths = truths_of(run)
+    except ValueError as error:
+        parser.error(str(error))
+    textured = textured_products(run)
+    rows = [row for found in in_parallel(rows_of, run, truths, "calibration set") for row in found]
+    videos = video_rows(rows, unseen_logits(rows))
+    model = fit_videos(videos)
+    expected = sum(one.known and one.product in textured for truth in truths for one in truth.appearances)
+    print(f"{len(truths)} videos, {len(textured)} textured products, {expected} appearances of them")
+    print(f"{len(rows)} sightings, {sum(row.is_true for row in rows)} of them true")
+    scores = 1 / (1 + np.exp(-model.logits(np.array([row.traits for row in videos]))))
+    for alone, way in ((False, "with all others"), (True, "alone")):
+        claims = [
+            Claim(row.product, row.video, float(score), row.is_true, None, None)
+            for row, score in zip(videos, scores, strict=True)
+            if row.alone == alone and row.product in textured
+        ]
+        print(f"\n{way}, weights fitted on other products\n\n| threshold | precision | recall |\n|---|---|---|")
+        for threshold in THRESHOLDS:
+            made = [claim for claim in claims if claim.score >= threshold]
+            right = sum(claim.is_true for claim in made)
+            print(f"| {threshold:g} | {Share(right, len(made)).text()} | {Share(right, expected).text()} |")
+        print("\n| said | mean | was true |\n|---|---|---|")
+        for low, high, mean, share in reliability(claims):
+            print(f"| {low:g} to {high:g} | {mean:.3f} | {share.text()} |")
+    print(f"\n{_constants(fit_frames(rows), model)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
