@@ -29,6 +29,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import numpy as np
 from match_curve import draw_curve
 from match_figures import (
     Claim,
@@ -43,7 +44,8 @@ from match_figures import (
     recall_by_condition,
     reliability,
 )
-from match_runs import Masks, Run, in_parallel, products_of, seen_in, truths_of
+from match_pictures import ProductPicture
+from match_runs import Masks, Run, in_parallel, products_of, seen_in, tools_of, truths_of
 from match_sets import SET_NAMES, Folders
 from match_videos import Truth
 from measuring import CACHE, where, where_in_words
@@ -52,6 +54,7 @@ from reelwork.pipelines.match.matching import SCORE_MINIMUM, Catalogue
 from reelwork.pipelines.match.matching.finder import find_matches_in_video
 from reelwork.pipelines.match.matching.score import TEXTURE_KEYPOINTS_MIN
 from reelwork.vision import pull_model
+from reelwork.vision.keypoints import Keypoints
 
 GOAL_PRECISION, GOAL_RECALL = 0.99, 0.90
 QUICK_VIDEOS = 6
@@ -84,12 +87,18 @@ def found_in(run: Run, truth: Truth) -> Found:
 
 
 def textured_products(run: Run) -> set[str]:
-    """Names of the products of which a picture has enough keypoints to be verified place by place."""
+    """Names of the products that have enough keypoints of their own: those of the ground around them do not count."""
+    pictures = tools_of(run).pictures.by_name
     return {
         entry.product_id
         for entry in products_of(run)
-        if any(len(image.keypoints) >= TEXTURE_KEYPOINTS_MIN for image in entry.images)
+        if _on_product(entry.images[0].keypoints, pictures[entry.product_id]) >= TEXTURE_KEYPOINTS_MIN
     }
+
+
+def _on_product(keypoints: Keypoints, product: ProductPicture) -> int:
+    columns, rows = np.clip(np.rint(keypoints.points), 0, np.array(product.alpha.shape[::-1]) - 1).astype(np.intp).T
+    return int(product.alpha[rows, columns].sum())
 
 
 def measure(run: Run, threshold: float) -> dict[str, Any]:
@@ -198,7 +207,9 @@ def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--products", type=Path, metavar="DIR", help="your product pictures, one file a product")
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs behind them; with --products")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of all that is drawn (default %(default)s)")
-    parser.add_argument("--masks", choices=("off", "products"), default="off", help="product pictures masked or not")
+    parser.add_argument(
+        "--masks", choices=("off", "products"), default="products", help="as in a job (default %(default)s)"
+    )
     parser.add_argument("--processes", type=int, default=2, help="that work at a time (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"a look: {QUICK_VIDEOS} videos")
     parser.add_argument(

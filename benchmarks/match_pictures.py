@@ -36,8 +36,10 @@ SOURCES = (
 """(package, version, members, folder)"""
 PRODUCT_SIDE = 640
 """Longest side of a product's picture; scale 1 in a video shows it at this size."""
-CUTOUT_TOLERANCE = 7
-CUTOUT_AREA_MIN = 0.03
+CUTOUT_TOLERANCE = 14
+CUTOUT_AREA_MIN = 0.08
+CUTOUT_SCATTER_MAX = 1.1
+"""All that differs from the background, of the largest piece: an object in pieces was cut wrongly."""
 BOX_SHAPES = ((480, 640), (640, 480), (512, 640), (600, 600))
 
 
@@ -99,10 +101,10 @@ def pictures_in(folder: Path) -> dict[str, Picture]:
 
 
 def cut_out(name: str, picture: Picture, family: str) -> ProductPicture | None:
-    """The object before a plain background, or None where the background is none."""
+    """The object before a plain background; None where there is none, or where the object looks like it in parts."""
     height, width = picture.shape[:2]
     filled = np.zeros((height + 2, width + 2), np.uint8)
-    flags = 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY
+    flags = 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
     smooth = cv2.bilateralFilter(picture, 5, 20, 5)
     step = 8
     border = [(x, y) for x in range(0, width, step) for y in (0, height - 1)]
@@ -115,12 +117,12 @@ def cut_out(name: str, picture: Picture, family: str) -> ProductPicture | None:
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(alpha)
     if count < 2:
         return None
-    areas = statistics[1:, cv2.CC_STAT_AREA]
-    large = 1 + np.flatnonzero(areas >= max(areas.max() / 8, 1))
-    inside = np.isin(labels, large)
-    if not CUTOUT_AREA_MIN <= inside.mean() <= 0.9 or inside[[0, -1]].mean() > 0.2 or inside[:, [0, -1]].mean() > 0.2:
-        return None
+    largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
+    inside = labels == largest
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    touches = inside[[0, -1]].any() or inside[:, [0, -1]].any()
+    if not CUTOUT_AREA_MIN <= inside.mean() <= 0.9 or touches or alpha.sum() > inside.sum() * CUTOUT_SCATTER_MAX:
+        return None
     margin = 12
     top, bottom = max(rows[0] - margin, 0), min(rows[-1] + margin, height)
     left, right = max(columns[0] - margin, 0), min(columns[-1] + margin, width)

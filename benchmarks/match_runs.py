@@ -23,7 +23,7 @@ import numpy as np
 from match_sets import SECONDS, Folders, Pictures, SetName, pictures_of, plans
 from match_videos import Truth, write_video
 
-from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures
+from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures, masked
 from reelwork.pipelines.match.videos.keyframes import SAMPLING_VERSION, keyframes_of
 from reelwork.vision.embedder import Embedder, load_embedder
 from reelwork.vision.keypoints import KeypointDetector
@@ -31,7 +31,7 @@ from reelwork.vision.masks import ForegroundMasks
 from reelwork.vision.opencv import Picture, cv2
 from reelwork.vision.safe_image import decode_image
 
-REVISION = 1
+REVISION = 2
 """Raised whenever the same seed would give other videos."""
 JPEG_QUALITY = 92
 """As the crawler stores frames."""
@@ -152,8 +152,9 @@ def _build(run: Run, truth: Truth, path: Path, pictures: Pictures) -> None:
 
 def _image_features(picture: Picture, tools: Tools, masks: ForegroundMasks | None) -> ImageFeatures:
     received = decode_image(_jpeg(picture))
-    mask = None if masks is None else masks.mask(received)
-    keypoints = tools.detector.detect(received, mask if mask is not None and mask.any() else None)
+    keypoints = tools.detector.detect(received)
+    if masks is not None:
+        keypoints = masked(keypoints, masks.mask(received))
     return ImageFeatures("0", tools.embedder.embed([received])[0], keypoints)
 
 
