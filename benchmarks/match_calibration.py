@@ -34,6 +34,9 @@ from reelwork.pipelines.match.matching.score import SENSES, traits, video_traits
 FOLDS = 5
 SIBLINGS_EACH, OTHERS_EACH = 4, 1
 """Products that are looked for alone in each video beside those that it shows."""
+FEW_FRAMES = (1, 1, 1, 2, 2, 3)
+"""Every appearance of the set lasts some seconds. So that a product shown for one frame is judged as well, the model of
+a video sees each also by so many frames, drawn by chance."""
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -117,13 +120,18 @@ class VideoRow:
     traits: tuple[float, float]
 
 
-def video_rows(rows: list[Row], logits: Floats) -> list[VideoRow]:
+def video_rows(rows: list[Row], logits: Floats, *, few: bool = False) -> list[VideoRow]:
+    """One row for each product, video and way, by all frames in which it was sighted; or several, by few of them."""
     grouped: defaultdict[tuple[str, str, bool], list[tuple[float, bool]]] = defaultdict(list)
     for row, logit in zip(rows, logits, strict=True):
         grouped[row.product, row.video, row.alone].append((float(logit), row.is_true))
-    return [
-        VideoRow(*key, max(found)[1], video_traits([logit for logit, _ in found])) for key, found in grouped.items()
-    ]
+    random = np.random.default_rng(0)
+    made = []
+    for key, found in grouped.items():
+        for count in FEW_FRAMES if few else (len(found),):
+            chosen = [found[n] for n in random.permutation(len(found))[:count]]
+            made.append(VideoRow(*key, max(chosen)[1], video_traits([logit for logit, _ in chosen])))
+    return made
 
 
 def fit_videos(rows: list[VideoRow]) -> Logistic:
@@ -156,8 +164,9 @@ def main() -> int:
         parser.error(str(error))
     textured = textured_products(run)
     rows = [row for found in in_parallel(rows_of, run, truths, "calibration set") for row in found]
-    videos = video_rows(rows, unseen_logits(rows))
-    model = fit_videos(videos)
+    logits = unseen_logits(rows)
+    videos = video_rows(rows, logits)
+    model = fit_videos(videos + video_rows(rows, logits, few=True))
     expected = sum(one.known and one.product in textured for truth in truths for one in truth.appearances)
     print(f"{len(truths)} videos, {len(textured)} textured products, {expected} appearances of them")
     print(f"{len(rows)} sightings, {sum(row.is_true for row in rows)} of them true")

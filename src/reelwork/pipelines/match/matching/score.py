@@ -1,4 +1,4 @@
-"""From what verification found to a probability: logistic models, fitted on built videos as docs/matching.md tells.
+"""From what verification found to a probability: logistic models, fitted by benchmarks/match_calibration.py.
 
 No weight goes against its sense: more of what speaks for a product never lowers its score.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 from reelwork.pipelines.match.matching.verification import Evidence
 
-SCORE_MINIMUM: Final = 0.7
+SCORE_MINIMUM: Final = 0.8
 """Default threshold: below it nothing is said."""
 FRAME_LOGIT_MINIMUM: Final = 0.0
 """From here (an even chance) a frame counts as showing the product."""
@@ -20,10 +20,10 @@ TEXTURE_KEYPOINTS_MIN: Final = 40
 
 SENSES: Final = (1, 1, 1, 1, -1, 1, 1)
 """Whether each trait speaks for the product or against it."""
-FRAME_WEIGHTS: Final = (0.0, 0.0, 10.7163, 3.9723, -5.2695, 4.0691, 1.2099)
-FRAME_BIAS: Final = -6.8046
-VIDEO_WEIGHTS: Final = (1.286, 0.0967)
-VIDEO_BIAS: Final = -0.5835
+FRAME_WEIGHTS: Final = (0.0, 0.2043, 12.3113, 9.3401, -4.4261, 4.8041, 0.0539)
+FRAME_BIAS: Final = -8.4461
+VIDEO_WEIGHTS: Final = (0.6427, 1.3045)
+VIDEO_BIAS: Final = -0.8646
 EMBEDDING_WEIGHT: Final = 10.0
 EMBEDDING_BIAS: Final = -9.0
 EMBEDDING_SCORE_MAX: Final = 0.45
