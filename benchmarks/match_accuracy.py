@@ -44,7 +44,7 @@ from match_figures import (
     recall_by_condition,
     reliability,
 )
-from match_pictures import ProductPicture
+from match_pictures import BRANDS, ProductPicture
 from match_runs import Masks, Run, in_parallel, products_of, seen_in, tools_of, truths_of
 from match_sets import SET_NAMES, Folders
 from match_videos import Truth
@@ -59,6 +59,7 @@ from reelwork.vision.keypoints import Keypoints
 GOAL_PRECISION, GOAL_RECALL = 0.99, 0.90
 QUICK_VIDEOS = 6
 DEFAULT_SEED = 1
+BRAND_NAMES = frozenset(brand.name for brand in BRANDS)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,13 @@ def measure(run: Run, threshold: float) -> dict[str, Any]:
             [one for one in expected if (one.appearance.product in textured) == wanted],
             threshold,
         )
+    pictures = tools_of(run).pictures.by_name
+    report["recall_by_kind"] = {
+        kind: recall(
+            [one for one in expected if (pictures[one.appearance.product].family in BRAND_NAMES) == printed], threshold
+        ).as_json()
+        for kind, printed in (("printed boxes", True), ("things", False))
+    }
     return report
 
 
@@ -171,7 +179,9 @@ def print_report(report: dict[str, Any]) -> None:
         print(f"| {name} | {share.text()} | {goal:g} {verdict} | {_share(report['plain'][name]).text()} |")
     overlaps = [_number(report[kind]["mean_span_overlap"]) for kind in ("textured", "plain")]
     print(f"| span IoU, mean of true matches | {overlaps[0]} | | {overlaps[1]} |\n")
-    print("| recall, textured | | | |\n|---|---|---|---|")
+    for kind, share in report["recall_by_kind"].items():
+        print(f"recall of {kind}: {_share(share).text()}")
+    print("\n| recall, textured | | | |\n|---|---|---|---|")
     for condition, row in report["textured"]["recall_by_condition"].items():
         cells = " | ".join(f"{limits}: {_short(_share(share))}" for limits, share in row.items())
         print(f"| {condition} | {cells} |")
