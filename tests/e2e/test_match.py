@@ -76,6 +76,16 @@ class TestCommand:
         assert second.document["results"] == matches
         assert stored(tmp_path / "data") == before, "no frame, no mask and no feature was made again"
 
+    def test_what_stands_in_the_way_of_the_pictures_is_told(
+        self, shelf: Path, tmp_path: Path, environment: Mapping[str, str]
+    ) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "evidence").write_text("a file")
+        folders = ["--products", shelf / "products", "--videos", shelf / "videos", "--out", tmp_path / "out"]
+        ended = reelwork("match", *folders, "--json", environment=environment)
+        assert ended.status == 2, ended
+        assert "cannot write to the folder" in ended.document["error"]
+
     def test_progress_is_told_by_phase(self, shelf: Path, tmp_path: Path, environment: Mapping[str, str]) -> None:
         folders = ["--products", shelf / "products", "--videos", shelf / "videos", "--out", tmp_path / "out"]
         ended = reelwork("match", *folders, environment=environment)

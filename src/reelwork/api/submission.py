@@ -127,7 +127,7 @@ async def _submit_json(request: Request, state: State, idempotency_key: str | No
             raise HTTPException(400, f"the body is larger than {FORM_BYTES_MAX} bytes")
     try:
         asked = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"the body is not JSON ({error})") from None
     if not isinstance(asked, dict) or not isinstance(asked.get(PIPELINE_FIELD), str):
         raise HTTPException(400, f"send an object with the field {PIPELINE_FIELD!r}, and the pipeline's parameters")
@@ -196,6 +196,11 @@ class _Upload:
 
     async def _check(self) -> None:
         pipeline, parameters = self._asked
+        fields = self._state.backends.catalogue.pipeline(pipeline).files
+        if fields is not None:
+            raise HTTPException(
+                400, f"{pipeline} takes its files in {', '.join(sorted(fields))}, not in {FILE_FIELD!r}"
+            )
         self._parameters = await run_in_threadpool(self._state.jobs.check, pipeline, parameters)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from reelwork.cli.embedded import FinishedJob, run_embedded, save_object
+from reelwork.cli.output_file import make_folder
 from reelwork.cli.phase_bars import Show
 from reelwork.errors import ConfigurationError
 from reelwork.ledger import Job
@@ -61,14 +62,15 @@ def match_embedded(
             picture.unlink()
         for key in backends.objects.keys(prefix):
             path = out / key.removeprefix(prefix)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                make_folder(path.parent, option="--out")
             save_object(backends.objects, key, path)
 
     with _readable(readable):
         allowed = config.model_copy(update={SOURCE_FOLDERS: os.environ[SOURCE_FOLDERS]})
         finished = run_embedded(allowed, submit, workers=workers, watch=watch, save=save)
-    results = json.loads((out / "matches.json").read_text())
-    notes = json.loads((out / "notes.json").read_text())
+    results = json.loads((out / "matches.json").read_text("utf-8"))
+    notes = json.loads((out / "notes.json").read_text("utf-8"))
     return FinishedMatch(detail=finished.detail, completions=finished.completions, results=results, notes=notes)
 
 

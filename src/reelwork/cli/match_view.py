@@ -28,5 +28,6 @@ def match_view(finished: FinishedMatch) -> Iterator[RenderableType]:
     table = plain_table("Matches", "product", "video", "score", "best at", "seen")
     for result in finished.results[:MATCHES_SHOWN_MAX]:
         seen = ", ".join(f"{timecode(start)}-{timecode(end)}" for start, end in result["spans"])
-        table.add_row(result["product"], result["video"], f"{result['score']:.2f}", timecode(result["ts"]), seen)
+        names = Text(result["product"]), Text(result["video"])  # a bracket in them is no markup
+        table.add_row(*names, f"{result['score']:.2f}", timecode(result["ts"]), seen)
     yield table

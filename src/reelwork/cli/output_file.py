@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -23,12 +24,14 @@ def refuse_unwritable(path: Path | None) -> None:
 
 
 def make_folder(folder: Path, *, option: str) -> None:
-    """Raises ConfigurationError where there can be none; `option` is what chooses another."""
+    """Raises ConfigurationError where there can be none, or it cannot be written to; `option` chooses another."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass  # whatever stands in the way: permissions, a file system that is read-only or full
     except OSError as error:
         raise ConfigurationError(
-            f"cannot make the folder {folder}: {error.strerror}; choose one with {option}"
+            f"cannot write to the folder {folder}: {error.strerror}; choose another with {option}"
         ) from None
 
 

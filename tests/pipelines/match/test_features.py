@@ -18,6 +18,11 @@ from reelwork.pipelines.match.features import (
 from reelwork.vision.masks import ForegroundMask
 
 
+def sound(data: bytes) -> None:
+    if data != b"feature":
+        raise ContractViolation("damaged")
+
+
 class TestStored:
     def test_is_made_once_for_a_picture_and_a_model(self) -> None:
         objects, made = open_objects("memory://"), []
@@ -26,12 +31,19 @@ class TestStored:
             made.append(b"feature")
             return b"feature"
 
-        first = stored(objects, b"picture", "model@1", make)
-        assert stored(objects, b"picture", "model@1", make) == {"key": first["key"], "reused": True}
+        first = stored(objects, b"picture", "model@1", make, check=sound)
+        assert stored(objects, b"picture", "model@1", make, check=sound) == {"key": first["key"], "reused": True}
         assert (len(made), objects.get(first["key"]), first["reused"]) == (1, b"feature", False)
         for source, model in ((b"other", "model@1"), (b"picture", "model@2")):
-            assert stored(objects, source, model, make)["reused"] is False
+            assert stored(objects, source, model, make, check=sound)["reused"] is False
         assert len(made) == 3
+
+    def test_is_made_again_where_it_is_damaged(self) -> None:
+        objects = open_objects("memory://")
+        key = stored(objects, b"picture", "model@1", lambda: b"feature", check=sound)["key"]
+        objects.put(key, b"feat")
+        assert stored(objects, b"picture", "model@1", lambda: b"feature", check=sound)["reused"] is False
+        assert objects.get(key) == b"feature"
 
     def test_a_picture_that_cannot_be_looked_at_leaves_nothing(self) -> None:
         objects = open_objects("memory://")
@@ -40,7 +52,7 @@ class TestStored:
             raise ValueError("torn")
 
         with pytest.raises(ValueError, match="torn"):
-            stored(objects, b"picture", "model@1", make)
+            stored(objects, b"picture", "model@1", make, check=sound)
         assert list(objects.keys("")) == []
 
 

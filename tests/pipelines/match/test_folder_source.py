@@ -127,6 +127,13 @@ class TestBadInput:
         assert len(products[-1].images) == IMAGES_PER_PRODUCT_MAX
         assert told == [f"mug: 2 pictures beyond the first {IMAGES_PER_PRODUCT_MAX} are left out"]
 
+    def test_names_that_are_no_text_cost_themselves(self, tmp_path: Path, access: Access) -> None:
+        touch(tmp_path, "mug/1.jpg", "mug/2\udcff.jpg", "tin\udcff/1.jpg", "box\udcff.jpg")
+        products, told = of_folder(access, tmp_path)
+        assert grouped(products) == {"mug": ["1.jpg"]}
+        assert len(told) == 3
+        assert all("is no text (UTF-8)" in line and line.isascii() for line in told)
+
     def test_a_file_is_no_folder(self, tmp_path: Path, access: Access) -> None:
         touch(tmp_path, "list.csv")
         with pytest.raises(SourceUnusable, match=r"is not a folder; a file with a list of products is a catalogue"):

@@ -42,7 +42,14 @@ def test_videos(videos: Any, expected: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"products": "/shelf"}, {"products": [7], "videos": []}, {"products": "{", "videos": []}]
+    "given",
+    [
+        {},
+        {"products": "/shelf"},
+        {"products": [7], "videos": []},
+        {"products": "{", "videos": []},
+        {"products": "[" * 9999, "videos": []},
+    ],
 )
 def test_what_is_none_is_refused(given: Any) -> None:
     with pytest.raises(ValidationError):

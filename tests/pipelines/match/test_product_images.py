@@ -57,8 +57,8 @@ class TestUsable:
     ) -> None:
         (tmp_path / "a.png").write_bytes(encoded(1))
         url = server.serve("/b.png", encoded(2), "image/png")
-        objects.put(f"{UPLOADS}c", encoded(3))
-        given = product(tmp_path / "a.png", url, f"object:{UPLOADS}c")
+        objects.put(f"{UPLOADS}products/00000", encoded(3))
+        given = product(tmp_path / "a.png", url, f"object:{UPLOADS}products/00000")
         images, told = fetched(given, access, objects)
         assert [image.image_id for image in images] == ["mug.00", "mug.01", "mug.02"]
         assert all(np.array_equal(image.picture, textured(seed)) for seed, image in enumerate(images, start=1))
@@ -86,19 +86,23 @@ class TestUnusable:
         os.truncate(tmp_path / "large.jpg", PICTURE_LIMITS.bytes_max + 1)
         (tmp_path / "good.png").write_bytes(encoded(1))
         objects.put("input/other/a", encoded(2))
+        os.mkfifo(tmp_path / "pipe.jpg")
         page = server.serve("/page.jpg", b"<!doctype html>Sign in", "text/html")
         absent = server.url("/absent.jpg")
         private = server.redirect("/moved.jpg", f"http://{OTHER_LOCALHOST}:{server.port}/secret")
-        files = [tmp_path / name for name in ("svg.svg", "broken.png", "icon.png", "large.jpg", "absent.jpg")]
+        files = [
+            tmp_path / name for name in ("svg.svg", "broken.png", "icon.png", "large.jpg", "absent.jpg", "pipe.jpg")
+        ]
         given = product(*files, "/etc/passwd", "object:input/other/a", page, absent, private, tmp_path / "good.png")
         images, told = fetched(given, access, objects)
-        assert [image.image_id for image in images] == ["mug.10"]
+        assert [image.image_id for image in images] == ["mug.11"]
         expected = [
             "SVG",
             "damaged",
             "only 16 x 16 pixels",
             "the limit of a picture is",
             "does not exist",
+            "not a file",
             "REELWORK_SOURCE_FOLDERS",
             "no upload of this job",
             "web page (HTML), not a picture",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,14 @@ class TestListing:
         assert len({video.video_id for video in videos}) == 3
         assert videos == listed(access, {"source": "path", "path": str(tmp_path)})[0]
 
+    def test_a_name_that_is_no_text_costs_itself(self, tmp_path: Path, access: Access) -> None:
+        write_clip(tmp_path / "a.mp4")
+        write_clip(tmp_path / "b.mp4").rename(tmp_path / "b\udcff.mp4")
+        videos, told = listed(access, {"source": "path", "path": str(tmp_path)})
+        assert [video.title for video in videos] == ["a"]
+        (line,) = told
+        assert line == f"{tmp_path}/b\\udcff.mp4: the name is no text (UTF-8), and cannot be passed on; rename it"
+
     def test_an_empty_folder_and_too_many_videos_are_told(self, tmp_path: Path, access: Access) -> None:
         source = {"source": "path", "path": str(tmp_path)}
         assert listed(access, source) == (
@@ -134,13 +143,28 @@ class TestFiles:
 
     def test_an_upload_is_one_of_the_same_job(self, access: Access) -> None:
         objects = open_objects("memory://")
-        objects.put("input/mine/a", b"video")
+        objects.put("input/mine/videos/00000", b"video")
         objects.put("input/other/a", b"secret")
-        with video_file(Video("a", "a", "object:input/mine/a"), access, objects, uploads_prefix="input/mine/") as path:
+        mine = Video("a", "a", "object:input/mine/videos/00000")
+        with video_file(mine, access, objects, uploads_prefix="input/mine/") as path:
             assert path.read_bytes() == b"video"
         other = Video("a", "a", "object:input/other/a")
         with pytest.raises(PathRefused, match="no upload of this job"):
             read(other, access, objects, uploads_prefix="input/mine/")
+
+    def test_an_upload_does_not_lead_out_of_the_store(self, tmp_path: Path, access: Access) -> None:
+        objects = open_objects(f"file://{tmp_path / 'objects'}")
+        objects.put("input/mine/videos/00000", b"video")
+        (tmp_path / "secret").write_bytes(b"secret")
+        climbing = Video("a", "a", "object:input/mine/videos/../../../../secret")
+        with pytest.raises(PathRefused, match="no upload of this job"):
+            read(climbing, access, objects, uploads_prefix="input/mine/")
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path, access: Access) -> None:
+        os.mkfifo(tmp_path / "a.mp4")
+        ((video,), _) = listed(access, {"source": "path", "path": str(tmp_path)})
+        with pytest.raises(PathRefused, match="is not a file"):
+            read(video, access, open_objects("memory://"), uploads_prefix="x/")
 
 
 class TestDownload:

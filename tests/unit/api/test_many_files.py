@@ -43,7 +43,8 @@ class TestFiles:
             ([MANY, ("clips", ("c.mp4", b"c"))], "pictures: Field required"),
             ([MANY, picture("a"), ("shape", (None, "round"))], "shape: Extra inputs"),
             ([MANY, picture("a"), ("file", ("clip.mp4", b"c"))], "the field 'file' is for one video"),
-            ([MANY, ("file", ("clip.mp4", b"c")), picture("a")], "pictures: Field required"),
+            ([MANY, ("file", ("clip.mp4", b"c")), picture("a")], "many takes its files in clips, pictures"),
+            ([MANY, ("pictures", (None, "folder")), ("file", ("clip.mp4", b"c"))], "not in 'file'"),
             ([("pipeline", (None, "other")), ("file", ("clip.mp4", b"c")), picture("a")], "'pictures' twice"),
             ([MANY, ("sounds", ("c.mp3", b"c"))], "not in 'sounds'"),
             ([MANY, picture("a"), ("clips", (None, "folder"))], None),
@@ -89,6 +90,7 @@ class TestParametersAlone:
         ("body", "reason"),
         [
             (b"{", "not JSON"),
+            (b"[" * 60_000, "not JSON"),
             (b"[]", "the field 'pipeline'"),
             (b'{"pictures": []}', "the field 'pipeline'"),
             (b'{"pipeline": "none"}', "no pipeline is called 'none'"),

@@ -41,6 +41,10 @@ class Access:
     def path(self, text: str) -> Path:
         """A path that a job names, with its links followed. PathRefused."""
         try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise PathRefused(f"{text!r} is no text (UTF-8), and cannot be passed on; rename it") from None
+        try:
             path = Path(text).resolve()
         except (OSError, ValueError, RuntimeError):  # a loop of links, a null character, a name that is too long
             raise _outside(text) from None

@@ -65,6 +65,9 @@ def explanation_of(stages: Mapping[str, StageStatus]) -> str | None:
         stage = stages.get(name)
         if stage is not None and stage.completed_at is not None and stage.done == 0:
             return f"none of the {what} could be looked at; stage {name} has the reasons"
+    matches = stages.get(MATCHES)
+    if matches is not None and matches.completed_at is not None and matches.done == 0:
+        return f"none of the videos could be searched; stage {MATCHES} has the reasons"
     return None
 
 

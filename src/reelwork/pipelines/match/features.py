@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from reelwork.errors import ContractViolation
+from reelwork.errors import ContractViolation, ObjectNotFound
 from reelwork.events import FeatureReady
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import feature_key
@@ -35,6 +35,8 @@ class Extractor(Protocol):
     @property
     def model(self) -> str: ...
     def extract(self, image: Image, mask: Mask | None) -> bytes: ...
+    def check(self, data: bytes) -> object:
+        """Raises ContractViolation for anything else than `extract` gives."""
 
 
 def feature_of(
@@ -52,16 +54,23 @@ def feature_of(
     def make() -> bytes:
         return extractor.extract(decoded(picture), None if mask is None else mask_from_bytes(mask))
 
-    return stored(context.objects, picture + (mask or b""), extractor.model, make)
+    return stored(context.objects, picture + (mask or b""), extractor.model, make, check=extractor.check)
 
 
-def stored(objects: ObjectStore, source: bytes, model: str, make: Callable[[], bytes]) -> dict[str, Any]:
-    """`{"key", "reused"}` of what a model makes of these bytes; made where nobody has made it yet."""
+def stored(
+    objects: ObjectStore, source: bytes, model: str, make: Callable[[], bytes], *, check: Callable[[bytes], object]
+) -> dict[str, Any]:
+    """`{"key", "reused"}` of what a model makes of these bytes; made where nobody has made it yet, or it is damaged.
+
+    check: raises ContractViolation for what `make` cannot have made.
+    """
     key = feature_key(hashlib.sha256(source).hexdigest(), model)
-    is_there = objects.exists(key)
-    if not is_there:
+    try:
+        check(objects.get(key))
+    except (ObjectNotFound, ContractViolation):
         objects.put(key, make())
-    return {"key": key, "reused": is_there}
+        return {"key": key, "reused": False}
+    return {"key": key, "reused": True}
 
 
 def decoded(data: bytes) -> Image:
@@ -81,6 +90,12 @@ def mask_from_bytes(data: bytes) -> Mask:
     arrays = _arrays(data, "mask", "shape")
     height, width = (int(number) for number in arrays["shape"])
     return np.unpackbits(arrays["mask"], count=height * width).reshape(height, width).astype(bool)
+
+
+def check_mask(data: bytes) -> None:
+    """Raises ContractViolation for anything else than `mask_to_bytes` wrote."""
+    mask_from_bytes(data)
+    mask_facts(data)
 
 
 def mask_facts(data: bytes) -> dict[str, bool]:

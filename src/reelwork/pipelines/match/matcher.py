@@ -74,7 +74,8 @@ def handle_match_video(event: MatchVideo, context: Context) -> dict[str, Any]:
             )
         )
     context.weigh(len(matches))
-    return {"key": key, "matches": len(matches), "frames": len(video.frames)}
+    images = sum(len(product.images) for product in catalogue.products)
+    return {"key": key, "matches": len(matches), "frames": len(video.frames), "images": images}
 
 
 def catalogue_of(job_id: str, ledger: Ledger, objects: ObjectStore) -> Catalogue:

@@ -32,7 +32,10 @@ Masks = Literal["off", "products", "all"]
 def _as_list(value: object) -> object:
     """One thing may stand for a list of one, and a form has text where JSON has an object."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        value = json.loads(value)
+        try:
+            value = json.loads(value)
+        except RecursionError:
+            raise ValueError("this JSON is nested too deeply") from None
     return value if isinstance(value, list | tuple) else (value,)
 
 

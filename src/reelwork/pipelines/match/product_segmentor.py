@@ -18,7 +18,7 @@ from reelwork.events import (
     VideosKeyframesReadyBatch,
 )
 from reelwork.pipelines.match import parameters
-from reelwork.pipelines.match.features import decoded, mask_facts, mask_to_bytes, stored
+from reelwork.pipelines.match.features import check_mask, decoded, mask_facts, mask_to_bytes, stored
 from reelwork.pipelines.match.stages import IMAGE_MASKS, VIDEO_MASKS
 from reelwork.runtime import Context, Service
 
@@ -70,5 +70,9 @@ def _mask_of(key: str, context: Context) -> dict[str, Any]:
     """The mask of a picture; the result of the asset says which method has made it, and what it did."""
     picture = context.objects.get(key)
     method = masks().method
-    made = stored(context.objects, picture, method, lambda: mask_to_bytes(masks().segment(decoded(picture))))
+
+    def make() -> bytes:
+        return mask_to_bytes(masks().segment(decoded(picture)))
+
+    made = stored(context.objects, picture, method, make, check=check_mask)
     return {**made, "method": method, **mask_facts(context.objects.get(made["key"]))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,18 +15,21 @@ from reelwork.pipelines.match.evidence import Report, ReportMatch, ReportProduct
 from reelwork.pipelines.match.features import decoded
 from reelwork.pipelines.match.found import feature_keys, matches_of
 from reelwork.pipelines.match.matching import Match
+from reelwork.pipelines.match.missed import not_searched
 from reelwork.pipelines.match.notes import NOTES_KEPT_MAX, notes_of
-from reelwork.pipelines.match.stages import EVIDENCES, PRODUCTS, VIDEOS
+from reelwork.pipelines.match.stages import EVIDENCES, MATCHES, PRODUCTS, VIDEOS
 from reelwork.vision.opencv import cv2, scaled_by_area
 
 THUMBNAIL_SIDE_MAX: Final = 160
 NOTHING_IN_THE_REST: Final = "none of the products was found in what could be decoded"
 
+NOT_SEARCHED: Final = "this video could not be searched"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """products, videos: by id, as they were collected. titles: of videos, as their owner calls them. evidence: keys of
-    pictures, by asset. notes: why something, or all, is missing.
+    pictures, by asset. searched: ids of videos. notes: why something, or all, is missing.
     """
 
     job_id: str
@@ -35,6 +38,7 @@ class Summary:
     titles: Mapping[str, str]
     matches: Sequence[Match]
     evidence: Mapping[str, str]
+    searched: Collection[str]
     notes: Sequence[str]
 
     def results(self) -> list[dict[str, Any]]:
@@ -74,7 +78,10 @@ def summary_of(job: Job, ledger: Ledger, objects: ObjectStore) -> Summary:
         titles=titles,
         matches=sorted(matches, key=lambda match: (-match.score, match.product_id, match.video_id)),
         evidence=feature_keys(ledger, job.job_id, EVIDENCES),
-        notes=_notes(job, ledger, objects) + _limited(_refused(products.values()) + _damaged(videos, titles)),
+        searched={asset.asset_id for asset in ledger.assets(job.job_id, MATCHES, states=[AssetState.DONE])},
+        notes=_notes(job, ledger, objects)
+        + not_searched(job.job_id, ledger, products, videos)
+        + _limited(_refused(products.values()) + _damaged(videos, titles)),
     )
 
 
@@ -124,13 +131,20 @@ def report_of(summary: Summary, objects: ObjectStore) -> bytes:
             for product_id, product in summary.products.items()
         ],
         videos=[
-            ReportVideo(video_id, summary.titles[video_id], video.seconds, NOTHING_IN_THE_REST if video.damage else "")
+            ReportVideo(video_id, summary.titles[video_id], video.seconds, _remark(summary, video_id))
             for video_id, video in summary.videos.items()
         ],
         matches=[ReportMatch(match, _picture(summary, match, objects)) for match in summary.matches],
         notes=summary.notes,
     )
     return report_html(report).encode()
+
+
+def _remark(summary: Summary, video_id: str) -> str:
+    """Why nothing was found in a video, where it is not that nothing is there."""
+    if video_id not in summary.searched:
+        return NOT_SEARCHED
+    return NOTHING_IN_THE_REST if summary.videos[video_id].damage else ""
 
 
 def _picture(summary: Summary, match: Match, objects: ObjectStore) -> bytes | None:

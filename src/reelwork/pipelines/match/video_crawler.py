@@ -6,10 +6,10 @@ Frames lie by the content of their video: the same video in two jobs is decoded 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from reelwork.errors import ObjectNotFound
+from reelwork.errors import ContractViolation, ObjectNotFound
 from reelwork.events import (
     FRAMES_PER_MESSAGE_MAX,
     Keyframe,
@@ -22,6 +22,7 @@ from reelwork.events import (
 )
 from reelwork.ledger import AssetState
 from reelwork.media import probe_in_child
+from reelwork.objects import ObjectStore
 from reelwork.objects.keys import frame_key, inputs_prefix, keyframes_key
 from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.collected import CollectedVideo, video_at
@@ -82,11 +83,9 @@ def handle_video_found(event: VideoFound, context: Context) -> dict[str, Any]:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         key = keyframes_key(sha256, FRAMES_VERSION)
-        try:
-            collected = CollectedVideo.from_bytes(context.objects.get(key))
-            is_known = True
-        except ObjectNotFound:
-            collected, is_known = _collected(path, sha256, context), False
+        known = _known(key, context.objects)
+        collected = known or _collected(path, sha256, context)
+        if known is None:
             context.objects.put(key, collected.to_bytes())
     frames = len(collected.frames)
     context.weigh(frames)
@@ -95,8 +94,18 @@ def handle_video_found(event: VideoFound, context: Context) -> dict[str, Any]:
         "title": event.title,
         "frames": frames,
         "damage": len(collected.damage),
-        "reused": is_known,
+        "reused": known is not None,
     }
+
+
+def _known(key: str, objects: ObjectStore) -> CollectedVideo | None:
+    """What was collected of a video before; None where that is damaged, or not all of its frames are there."""
+    try:
+        video = CollectedVideo.from_bytes(objects.get(key))
+    except (ObjectNotFound, ContractViolation):
+        return None
+    there = set(objects.keys(key.removesuffix(PurePosixPath(key).name)))
+    return video if all(frame.key in there for frame in video.frames) else None
 
 
 def _collected(path: Path, sha256: str, context: Context) -> CollectedVideo:

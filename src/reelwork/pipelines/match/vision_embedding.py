@@ -21,7 +21,7 @@ from reelwork.events import (
 )
 from reelwork.pipelines.match import parameters
 from reelwork.pipelines.match.cut_out import cut_out
-from reelwork.pipelines.match.features import Image, Mask, feature_of, vector_to_bytes
+from reelwork.pipelines.match.features import Image, Mask, feature_of, vector_from_bytes, vector_to_bytes
 from reelwork.pipelines.match.stages import IMAGE_EMBEDDINGS, VIDEO_EMBEDDINGS
 from reelwork.runtime import Context, Service
 from reelwork.settings import Config
@@ -40,6 +40,9 @@ class EmbeddingExtractor:
     def extract(self, image: Image, mask: Mask | None) -> bytes:
         (vector,) = self._embedder.embed([cut_out(image, mask)])
         return vector_to_bytes(vector)
+
+    def check(self, data: bytes) -> None:
+        vector_from_bytes(data)
 
 
 @lru_cache(1)

@@ -23,7 +23,7 @@ from reelwork.pipelines.match import parameters
 from reelwork.pipelines.match.features import Image, Mask, feature_of
 from reelwork.pipelines.match.stages import IMAGE_KEYPOINTS, VIDEO_KEYPOINTS
 from reelwork.runtime import Context, Service
-from reelwork.vision.keypoints import KeypointDetector
+from reelwork.vision.keypoints import KeypointDetector, Keypoints
 
 vision_keypoint = Service("vision-keypoint")
 
@@ -37,6 +37,9 @@ class KeypointExtractor:
 
     def extract(self, image: Image, mask: Mask | None) -> bytes:
         return self._detector.detect(image, mask if mask is not None and mask.any() else None).to_bytes()
+
+    def check(self, data: bytes) -> None:
+        Keypoints.from_bytes(data)
 
 
 @lru_cache(1)

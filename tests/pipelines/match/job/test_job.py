@@ -194,6 +194,25 @@ class TestReuse:
 
         run(test())
 
+    def test_what_was_kept_and_is_damaged_is_made_again(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                first = house.submit([products], [videos])
+                await house.finish(first)
+                objects = house.backends.objects
+                for key in list(objects.keys("features/")):
+                    objects.put(key, objects.get(key)[:-30])
+                collected, other = (key for key in objects.keys("frames/") if key.endswith("keyframes.json"))
+                objects.put(collected, b"{")
+                objects.delete([next(key for key in objects.keys(other.rpartition("/")[0]) if key.endswith(".jpg"))])
+                second = house.submit([products], [videos])
+                await house.finish(second)
+                assert all(answers == {False} for answers in house.reused(second).values()), house.reused(second)
+                assert house.results(second) == house.results(first)
+                assert json.loads(house.artifact(second, "notes.json")) == []
+
+        run(test())
+
     def test_a_new_mask_is_a_new_picture(self, tmp_path: Path, products: Path, videos: Path) -> None:
         async def test() -> None:
             async with open_match_house(tmp_path / "data") as house:
@@ -310,6 +329,46 @@ class TestBadInput:
                 (completion,) = house.bodies(job_id, "video.keypoints.completed")
                 assert completion["has_partial_completion"]
                 assert completion["processed_assets"] == completion["total_assets"] - 1
+
+        run(test())
+
+    def test_a_video_that_could_not_be_searched_is_told(self, tmp_path: Path, products: Path, videos: Path) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.collect()
+                while await house.step(
+                    *(s.queue for s in house.backends.catalogue.subscriptions if s.service != "matcher")
+                ):
+                    pass
+                described = house.assets(job_id, "video.keypoints")
+                torn = next(asset for asset_id, asset in described.items() if asset_id.startswith("garden/"))
+                assert torn.result is not None
+                house.backends.objects.put(torn.result["key"], b"torn")
+                await house.finish(job_id)
+                assert [found["video"] for found in house.results(job_id)] == ["kitchen"]
+                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                assert note.startswith("videos: garden could not be searched: ")
+                assert "this video could not be searched" in house.artifact(job_id, "report.html").decode()
+
+        run(test())
+
+    def test_frames_that_came_too_late_are_told(
+        self, tmp_path: Path, products: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(video_crawler, "FRAMES_PER_MESSAGE_MAX", 1)
+        monkeypatch.setenv("COMPLETION_THRESHOLD_PERCENTAGE", "10")
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data", REELWORK_SETTLE_SECONDS=0) as house:
+                job_id = house.submit([products], [videos])
+                await house.collect()
+                held = await house.backends.broker.receive("q.vision_keypoint.keyframes", limit=2, wait_seconds=0)
+                assert len(held) == 2
+                await house.finish(job_id)
+                total = house.stages(job_id)["video.keypoints"].expected
+                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                assert note.startswith(f"2 of {total} frames came too late to be searched")
 
         run(test())
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from reelwork.errors import PermanentError
 from reelwork.objects import ObjectStore
+from reelwork.objects.keys import job_of_input
 from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.sources.product import BrokenEntry, Product
 from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
@@ -70,7 +71,7 @@ def fetch_images(
 def _read(location: str, access: Access, objects: ObjectStore, uploads_prefix: str) -> bytes:
     if location.startswith(OBJECT_SCHEME):
         key = location.removeprefix(OBJECT_SCHEME)
-        if not key.startswith(uploads_prefix):
+        if not key.startswith(uploads_prefix) or job_of_input(key) is None:
             raise NoUsableImage("this is no upload of this job")
         _refuse_too_long(objects.size(key))
         return objects.get(key)
@@ -78,6 +79,8 @@ def _read(location: str, access: Access, objects: ObjectStore, uploads_prefix: s
         return access.fetcher.read(location, expected="a picture", limits=PICTURE_LIMITS)[1]
     path = access.path(location)
     try:
+        if not path.is_file():
+            raise NoUsableImage("this is not a file")  # a pipe would never end
         _refuse_too_long(path.stat().st_size)
         return path.read_bytes()
     except OSError as error:

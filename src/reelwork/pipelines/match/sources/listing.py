@@ -7,7 +7,16 @@ from typing import Final
 
 from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.sources.base import ProductSource
-from reelwork.pipelines.match.sources.product import BrokenEntry, Entry, ImageRef, Product, product_id_of, short_hash
+from reelwork.pipelines.match.sources.product import (
+    NO_TEXT,
+    BrokenEntry,
+    Entry,
+    ImageRef,
+    Product,
+    is_text,
+    product_id_of,
+    short_hash,
+)
 
 PRODUCTS_MAX: Final = 10_000
 IMAGES_PER_PRODUCT_MAX: Final = 20
@@ -27,6 +36,9 @@ def list_products(
             if isinstance(entry, BrokenEntry):
                 yield entry
                 continue
+            if not is_text(entry.key + entry.title):
+                yield BrokenEntry(entry.key, NO_TEXT)
+                continue
             if entry.key in keys:
                 continue
             if len(ids) == products_max:
@@ -41,7 +53,12 @@ def list_products(
 
 
 def _product(product_id: str, entry: Entry) -> Iterator[Product | BrokenEntry]:
-    locations = list(dict.fromkeys(entry.locations))
+    locations = []
+    for location in dict.fromkeys(entry.locations):
+        if is_text(location):
+            locations.append(location)
+        else:
+            yield BrokenEntry(location, NO_TEXT)
     if len(locations) > IMAGES_PER_PRODUCT_MAX:
         left_out = len(locations) - IMAGES_PER_PRODUCT_MAX
         yield BrokenEntry(entry.key, f"{left_out} pictures beyond the first {IMAGES_PER_PRODUCT_MAX} are left out")

@@ -13,6 +13,9 @@ SLUG_LENGTH_MAX: Final = 39
 HASH_LENGTH: Final = 8
 
 
+NO_TEXT: Final = "the name is no text (UTF-8), and cannot be passed on; rename it"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A product as its source knows it.
@@ -34,7 +37,7 @@ class BrokenEntry:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
+        return f"{self.where}: {self.reason}".encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ class Product:
     product_id: str
     title: str
     images: tuple[ImageRef, ...]
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written down: those of files may hold any bytes, and JSON half a character."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def product_id_of(key: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reelwork.objects import ObjectStore
+from reelwork.objects.keys import job_of_input
 from reelwork.pipelines.match.access import Access, PathRefused
 from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
 from reelwork.pipelines.match.videos.download import downloaded_video
@@ -21,7 +22,7 @@ def video_file(video: Video, access: Access, objects: ObjectStore, *, uploads_pr
     """
     if video.location.startswith(OBJECT_SCHEME):
         key = video.location.removeprefix(OBJECT_SCHEME)
-        if not key.startswith(uploads_prefix):
+        if not key.startswith(uploads_prefix) or job_of_input(key) is None:
             raise PathRefused(f"video {video.title!r} is no upload of this job")
         with objects.local_file(key) as path:
             yield path
@@ -29,4 +30,7 @@ def video_file(video: Video, access: Access, objects: ObjectStore, *, uploads_pr
         with downloaded_video(video.location, access) as path:
             yield path
     else:
-        yield access.path(video.location)
+        path = access.path(video.location)
+        if not path.is_file():
+            raise PathRefused(f"{video.location!r} is not a file")  # a pipe would never end
+        yield path

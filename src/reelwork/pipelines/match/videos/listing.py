@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.sources import BrokenEntry, SourceUnusable
 from reelwork.pipelines.match.sources.grouping import natural_order
-from reelwork.pipelines.match.sources.product import product_id_of, short_hash
+from reelwork.pipelines.match.sources.product import NO_TEXT, is_text, product_id_of, short_hash
 from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
 
 VIDEOS_MAX: Final = 10_000
@@ -100,6 +100,9 @@ def list_videos(
                 yield found
                 continue
             title, location = found
+            if not is_text(title + location):
+                yield BrokenEntry(location, NO_TEXT)
+                continue
             if location in locations:
                 continue
             if len(ids) == videos_max:
