@@ -23,7 +23,10 @@ import numpy as np
 from match_sets import SECONDS, Folders, Pictures, SetName, pictures_of, plans
 from match_videos import Truth, write_video
 
-from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures, masked
+from reelwork.pipelines.match.cut_out import cut_out
+from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures
+from reelwork.pipelines.match.product_mask import VERSION as MASKS_VERSION
+from reelwork.pipelines.match.product_mask import product_mask
 from reelwork.pipelines.match.videos.keyframes import SAMPLING_VERSION, keyframes_of
 from reelwork.vision.embedder import Embedder, load_embedder
 from reelwork.vision.keypoints import KeypointDetector
@@ -104,7 +107,7 @@ def products_of(run: Run) -> list[ProductFeatures]:
     """The products of the catalogue, one picture each."""
     tools = tools_of(run)
     masks = ForegroundMasks() if run.masks == "products" else None
-    name = "products" if masks is None else f"products-{masks.method}"
+    name = "products" if masks is None else f"products-{MASKS_VERSION}-{masks.method}"
     return _kept(
         tools.folder / f"{name}.features",
         lambda: [
@@ -151,11 +154,10 @@ def _build(run: Run, truth: Truth, path: Path, pictures: Pictures) -> None:
 
 
 def _image_features(picture: Picture, tools: Tools, masks: ForegroundMasks | None) -> ImageFeatures:
+    """As the services make them."""
     received = decode_image(_jpeg(picture))
-    keypoints = tools.detector.detect(received)
-    if masks is not None:
-        keypoints = masked(keypoints, masks.mask(received))
-    return ImageFeatures("0", tools.embedder.embed([received])[0], keypoints)
+    mask = None if masks is None else product_mask(received, masks, tools.detector).mask
+    return ImageFeatures("0", tools.embedder.embed([cut_out(received, mask)])[0], tools.detector.detect(received, mask))
 
 
 def _jpeg(picture: Picture) -> bytes:

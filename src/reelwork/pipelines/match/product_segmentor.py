@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from reelwork.events import (
     VideosKeyframesReadyBatch,
 )
 from reelwork.pipelines.match import parameters
-from reelwork.pipelines.match.features import check_mask, decoded, mask_facts, mask_to_bytes, stored
+from reelwork.pipelines.match.features import Image, check_mask, decoded, mask_facts, mask_to_bytes, stored
+from reelwork.pipelines.match.product_mask import VERSION, product_mask
 from reelwork.pipelines.match.stages import IMAGE_MASKS, VIDEO_MASKS
 from reelwork.runtime import Context, Service
+from reelwork.vision.keypoints import KeypointDetector
 
 if TYPE_CHECKING:
-    from reelwork.vision.masks import ForegroundMasks
+    from reelwork.vision.masks import ForegroundMask, ForegroundMasks
 
 product_segmentor = Service("product-segmentor")
 
@@ -36,10 +39,23 @@ def masks() -> ForegroundMasks:
     return ForegroundMasks()
 
 
+@lru_cache(1)
+def detector() -> KeypointDetector:
+    return KeypointDetector()
+
+
+def of_product(image: Image) -> ForegroundMask:
+    return product_mask(image, masks(), detector())
+
+
+def of_frame(image: Image) -> ForegroundMask:
+    return masks().segment(image)
+
+
 @product_segmentor.stage(IMAGE_MASKS, announced_by=ProductsImagesReadyBatch, completes_with=ProductsImagesMaskedBatch)
 @product_segmentor.on(ProductsImageReady, queue="q.product_segmentor.images", only_for=parameters.masks_products)
 def handle_products_image_ready(event: ProductsImageReady, context: Context) -> dict[str, Any]:
-    mask = _mask_of(event.key, context)
+    mask = _mask_of(event.key, context, of_product, name=f"product{VERSION}-{masks().method}")
     context.emit(
         ProductsImageMasked(
             job_id=event.job_id,
@@ -58,7 +74,7 @@ def handle_products_image_ready(event: ProductsImageReady, context: Context) -> 
 def handle_videos_keyframes_ready(event: VideosKeyframesReady, context: Context) -> dict[str, Any]:
     assert context.asset is not None
     frame: Keyframe = event.frame(context.asset.asset_id)
-    mask = _mask_of(frame.key, context)
+    mask = _mask_of(frame.key, context, of_frame, name=masks().method)
     masked = MaskedKeyframe(**frame.model_dump(), mask_key=mask["key"])
     context.emit(
         VideoKeyframesMasked(job_id=event.job_id, event_id=context.new_id(), video_id=event.video_id, frames=(masked,))
@@ -66,13 +82,15 @@ def handle_videos_keyframes_ready(event: VideosKeyframesReady, context: Context)
     return mask
 
 
-def _mask_of(key: str, context: Context) -> dict[str, Any]:
-    """The mask of a picture; the result of the asset says which method has made it, and what it did."""
+def _mask_of(key: str, context: Context, segment: Callable[[Image], ForegroundMask], *, name: str) -> dict[str, Any]:
+    """The mask of a picture; the result of the asset says which method has made it, and what it did.
+
+    name: of what `segment` does, and its version.
+    """
     picture = context.objects.get(key)
-    method = masks().method
 
     def make() -> bytes:
-        return mask_to_bytes(masks().segment(decoded(picture)))
+        return mask_to_bytes(segment(decoded(picture)))
 
-    made = stored(context.objects, picture, method, make, check=check_mask)
-    return {**made, "method": method, **mask_facts(context.objects.get(made["key"]))}
+    made = stored(context.objects, picture, name, make, check=check_mask)
+    return {**made, "method": masks().method, **mask_facts(context.objects.get(made["key"]))}

@@ -3,7 +3,6 @@
 from reelwork.pipelines.match.matching.catalogue import Catalogue
 from reelwork.pipelines.match.matching.features import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures
 from reelwork.pipelines.match.matching.finder import find_matches, find_matches_in_video
-from reelwork.pipelines.match.matching.masked import masked
 from reelwork.pipelines.match.matching.match import Match, Method, Pair, PointPair
 from reelwork.pipelines.match.matching.score import SCORE_MINIMUM
 
@@ -20,5 +19,4 @@ __all__ = [
     "VideoFeatures",
     "find_matches",
     "find_matches_in_video",
-    "masked",
 ]
