@@ -16,7 +16,9 @@ log = structlog.get_logger("reelwork.conductor")
 
 
 class Conductor:
-    """settle_seconds: how long after a partial completion the phase still waits for the rest of its assets."""
+    """settle_seconds: how long after a partial completion, and after the last asset that came behind it, the phase still
+    waits for the rest of its assets.
+    """
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue, *, world: World, settle_seconds: float) -> None:
         self._ledger = ledger
@@ -69,8 +71,13 @@ class Conductor:
             return False
         if stage.is_settled:
             return True
-        # Either way: a clock that was set back must not make the job wait for as long.
-        return abs(self._world.now_ms() - stage.completed_at) >= self._settle_ms
+        if not self._is_long_ago(stage.completed_at):
+            return False
+        return not stage.late or self._is_long_ago(self._ledger.last_recorded_at(stage.job_id, stage.stage) or 0)
+
+    def _is_long_ago(self, at_ms: int) -> bool:
+        """Either way: a clock that was set back must not make the job wait for as long."""
+        return abs(self._world.now_ms() - at_ms) >= self._settle_ms
 
     def _move(self, job: Job, pipeline: Pipeline, number: int) -> bool:
         events: list[Event] = []

@@ -48,10 +48,16 @@ def test_a_mask_of_a_thing_in_the_print_is_not() -> None:
     assert found.method == "told@1"
 
 
-def test_what_is_left_without_people_is_believed_however_little_it_is() -> None:
+def test_people_in_a_print_are_part_of_the_product() -> None:
     picture = product_picture(1)
     masks = Masks(rectangle(picture.shape[:2], 100, 220, 80, 200), people_removed=True)
-    assert product_mask(picture, masks, detector) is masks.found
+    found = product_mask(picture, masks, detector)
+    assert (found.whole, found.people_removed, found.mask.all()) == (True, False, True)
+
+
+def test_people_beside_a_product_are_left_out() -> None:
+    masks = Masks(rectangle(GROUND, 55, 465, 295, 605), people_removed=True)
+    assert product_mask(on_plain_ground(), masks, detector) is masks.found
 
 
 def test_so_is_the_mask_of_a_picture_without_keypoints() -> None:

@@ -85,6 +85,11 @@ class TestListing:
         assert len({video.video_id for video in videos}) == 3
         assert videos == listed(access, {"source": "path", "path": str(tmp_path)})[0]
 
+    def test_a_long_address_is_no_long_title(self, access: Access) -> None:
+        url = "https://host.example/watch?v=" + "x" * 5_000
+        ((video,), told) = listed(access, {"source": "url", "url": url})
+        assert (len(video.title), video.location, told) == (200, url, [])
+
     def test_a_name_that_is_no_text_costs_itself(self, tmp_path: Path, access: Access) -> None:
         write_clip(tmp_path / "a.mp4")
         write_clip(tmp_path / "b.mp4").rename(tmp_path / "b\udcff.mp4")

@@ -77,6 +77,26 @@ class TestPhases:
 
         run(test())
 
+    def test_it_may_go_on_settling_as_long_as_something_comes(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path, *WAITING) as house:  # type: ignore[attr-defined]
+                job_id = house.start()
+                record(house, job_id, expected=8, done="abcd")
+                assert house.stage(job_id).completion is not None
+                for straggler in "efg":
+                    house.clock.advance(SETTLE_SECONDS - 0.001)
+                    record(house, job_id, done=straggler)
+                    await house.sweeper().sweep()
+                    assert house.job(job_id).phase == "items"
+                house.clock.advance(SETTLE_SECONDS - 0.001)
+                await house.sweeper().sweep()
+                assert house.job(job_id).phase == "items"
+                house.clock.advance(0.001)
+                await house.sweeper().sweep()
+                assert house.job(job_id).phase == "end"
+
+        run(test())
+
     def test_stragglers_that_settle_it_are_not_waited_for_any_longer(self, tmp_path: Path) -> None:
         async def test() -> None:
             async with house_of(tmp_path, *WAITING) as house:  # type: ignore[attr-defined]

@@ -55,7 +55,10 @@ def _sentences(
 
 def _late(what: str, total: int, used: int, failed: int) -> Iterator[str]:
     if total - used > failed:
-        yield f"{total - used - failed} of {total} {what} came too late to be searched; {WAITING_TIME} waits for them"
+        yield (
+            f"{total - used - failed} of {total} {what} came too late to be searched; submit the job again, "
+            f"or let {WAITING_TIME} be longer"
+        )
 
 
 def _failed(job_id: str, ledger: Ledger, stages: Iterable[str], owners: Iterable[str]) -> int:

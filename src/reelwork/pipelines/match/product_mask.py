@@ -1,7 +1,7 @@
 """Which part of a product's picture is the product, where its mask can be believed.
 
 A product before a plain ground has nearly all texture of its picture. Where a mask would leave out most of it, the
-picture is the product (a printed box, a book), and what the mask found is a thing in the print.
+picture is the product (a printed box, a book), and what the mask found, or the people it left out, are in the print.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ BELIEVED_SHARE_MIN: Final = 0.75
 
 
 def product_mask(image: Image, masks: ForegroundMasks, detector: KeypointDetector) -> ForegroundMask:
-    """The whole picture where its mask is not to be believed. What is left when people are taken out always is."""
+    """The whole picture, people and all, where its mask is not to be believed."""
     found = masks.segment(image)
-    if found.whole or found.people_removed or share_inside(detector.detect(image), found.mask) >= BELIEVED_SHARE_MIN:
+    if found.whole or share_inside(detector.detect(image), found.mask) >= BELIEVED_SHARE_MIN:
         return found
-    return replace(found, mask=np.ones_like(found.mask), whole=True)
+    return replace(found, mask=np.ones_like(found.mask), people_removed=False, whole=True)
 
 
 def share_inside(keypoints: Keypoints, mask: Mask) -> float:

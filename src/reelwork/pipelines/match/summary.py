@@ -29,7 +29,7 @@ NOT_SEARCHED: Final = "this video could not be searched"
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """products, videos: by id, as they were collected. titles: of videos, as their owner calls them. evidence: keys of
-    pictures, by asset. searched: ids of videos. notes: why something, or all, is missing.
+    pictures, by asset. searched: ids of videos of which frames were. notes: why something, or all, is missing.
     """
 
     job_id: str
@@ -78,7 +78,11 @@ def summary_of(job: Job, ledger: Ledger, objects: ObjectStore) -> Summary:
         titles=titles,
         matches=sorted(matches, key=lambda match: (-match.score, match.product_id, match.video_id)),
         evidence=feature_keys(ledger, job.job_id, EVIDENCES),
-        searched={asset.asset_id for asset in ledger.assets(job.job_id, MATCHES, states=[AssetState.DONE])},
+        searched={
+            asset.asset_id
+            for asset in ledger.assets(job.job_id, MATCHES, states=[AssetState.DONE])
+            if asset.result is not None and asset.result["frames"]
+        },
         notes=_notes(job, ledger, objects)
         + not_searched(job.job_id, ledger, products, videos)
         + _limited(_refused(products.values()) + _damaged(videos, titles)),

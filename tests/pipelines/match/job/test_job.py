@@ -16,6 +16,7 @@ import pytest
 from reelwork.events import MatchResult, parse_event
 from reelwork.ledger import AssetState, JobStatus
 from reelwork.pipelines.match import video_crawler
+from reelwork.runtime.dead_letters import DeadLetters
 from tests.clips import damage
 from tests.conformance.ledger.conftest import clock, kind, store
 from tests.conformance.ledger.stores import Store
@@ -369,6 +370,26 @@ class TestBadInput:
                 total = house.stages(job_id)["video.keypoints"].expected
                 (note,) = json.loads(house.artifact(job_id, "notes.json"))
                 assert note.startswith(f"2 of {total} frames came too late to be searched")
+
+        run(test())
+
+    def test_a_video_that_a_replay_brings_too_late_is_not_said_to_hold_nothing(
+        self, tmp_path: Path, products: Path, videos: Path
+    ) -> None:
+        late, whole = videos / "garden.mp4", (videos / "garden.mp4").read_bytes()
+        late.write_bytes(b"not a video at all" * 100)
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.collect()
+                late.write_bytes(whole)
+                (letter,) = house.backends.ledger.dead_letters(job_id)
+                DeadLetters(house.backends.ledger).replay(letter.dead_letter_id)
+                await house.finish(job_id)
+                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                assert "frames came too late to be searched" in note
+                assert "this video could not be searched" in house.artifact(job_id, "report.html").decode()
 
         run(test())
 

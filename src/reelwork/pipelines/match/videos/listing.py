@@ -18,6 +18,8 @@ from reelwork.pipelines.match.sources.product import NO_TEXT, is_text, product_i
 from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
 
 VIDEOS_MAX: Final = 10_000
+TITLE_CHARACTERS_MAX: Final = 200
+"""An address may be its own title, and have kilobytes behind its question mark."""
 VIDEO_SUFFIXES: Final = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg"),
@@ -113,7 +115,7 @@ def list_videos(
                 video_id = f"{product_id_of(title)}-{short_hash(f'{number}/{location}/{video_id}')}"
             ids.add(video_id)
             locations.add(location)
-            yield Video(video_id, title, location)
+            yield Video(video_id, title[:TITLE_CHARACTERS_MAX], location)
 
 
 def _found(source: PathSource | UrlSource | UploadedSource, access: Access) -> Iterator[tuple[str, str] | BrokenEntry]:
