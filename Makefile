@@ -51,11 +51,12 @@ mutations: $(READY)  ## break every rule of the product in turn and print what t
 smoke: $(READY)  ## submit a clip to a running server (URL=http://127.0.0.1:8000) and insist on `completed`
 	@$(BIN)/python scripts/smoke.py --url $(or $(URL),http://127.0.0.1:8000)
 
-bench: $(READY) $(BENCH_READY)  ## measure the ledger, fan-in beside Celery, Dramatiq and Huey, and the analyze job
+bench: $(READY) $(BENCH_READY)  ## measure the ledger, fan-in beside Celery, Dramatiq and Huey, and the analyze and match jobs
 	@$(BIN)/python benchmarks/ledger.py
 	@$(BIN)/python benchmarks/postgresql.py
 	@$(BIN)/python benchmarks/fan_in.py
 	@$(BIN)/python benchmarks/analyze.py
+	@$(BIN)/python benchmarks/match_pipeline.py
 
 $(BENCH_READY): benchmarks/contenders/requirements.txt
 	@echo "Setting up .venv-bench with Celery, Dramatiq, Huey and Valkey"

@@ -1,6 +1,7 @@
 """What a match job costs beyond its work: frames a second of the pipeline, beside a bare loop over the same models.
 
     python benchmarks/match_pipeline.py [--products N] [--videos N] [--seconds N] [--workers N] [--pairs N] [--data DIR]
+        [--json]
 
 The job: a warm node (relay, sweeper, worker processes), from submit to the last match: collected, masks off, embedded,
 described, matched, with every feature stored. The yardstick: as many warm processes, to which one loop hands the same
@@ -256,19 +257,32 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=30, help="of each video (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=PAIRS_MIN)
-    parser.add_argument("--data", type=Path, default=CACHE)
+    parser.add_argument("--data", type=Path, default=CACHE, help="folder on the disk to be measured (default: .cache)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
     arguments = parser.parse_args()
     configure_log("warning")
     pull_model("efficientnet-lite0")
     with scratch_folder(arguments.data) as folder:
         place = where(folder)
-        print(where_in_words(place))
+        print(where_in_words(place), file=sys.stderr)
         products, videos = write_shelf(
             folder / "shelf", products=arguments.products, videos=arguments.videos, seconds=arguments.seconds
         )
         os.environ["REELWORK_SOURCE_FOLDERS"] = str(folder)
-        print(json.dumps(measure(folder, products, videos, arguments), indent=2))
+        report = measure(folder, products, videos, arguments)
+        print(json.dumps(report, indent=2) if arguments.json else in_words(report))
     return 0
+
+
+def in_words(report: dict[str, Any]) -> str:
+    ratio, again = report["pipeline / bare loop"], report["second run"]
+    reused = ", ".join(f"{name} {there} of {total}" for name, (there, total) in again["reused of all"].items())
+    verdict = "reached" if ratio["median"] >= ratio["goal"] else "MISSED"
+    return f"""\
+{report["frames"]} frames, {report["matches"]} matches; completions: {report["completions of each stage"]}
+frames a second: pipeline {report["frames a second, pipeline"]}, bare loop {report["frames a second, bare loop"]}
+pipeline / bare loop: {ratio["median"]} ({ratio["lowest"]} to {ratio["highest"]}); goal {ratio["goal"]}: {verdict}
+second run: {again["seconds"]} s where the first took {again["first run, seconds"]} s; reused: {reused}"""
 
 
 def measure(folder: Path, products: Path, videos: Path, arguments: argparse.Namespace) -> dict[str, Any]:

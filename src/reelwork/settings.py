@@ -81,7 +81,9 @@ class Config(BaseSettings):
         86_400, gt=0, description="Longest time that queued or running work can hold a due watermark back."
     )
     REELWORK_SETTLE_SECONDS: float = Field(
-        30, ge=0, description="How long the conductor waits for the rest of a partly completed stage while none of it comes."
+        30,
+        ge=0,
+        description="How long the conductor waits for the rest of a partly completed stage while none of it comes.",
     )
     REELWORK_SWEEP_SECONDS: float = Field(5, gt=0, description="Time between two sweeps.")
     REELWORK_REPUBLISH_AFTER_SECONDS: float = Field(
