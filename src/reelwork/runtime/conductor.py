@@ -16,8 +16,8 @@ log = structlog.get_logger("reelwork.conductor")
 
 
 class Conductor:
-    """settle_seconds: how long after a partial completion, and after the last asset that came behind it, the phase still
-    waits for the rest of its assets.
+    """settle_seconds: how long after a partial completion, and after the last asset that came behind it, the phase
+    still waits for the rest of its assets.
     """
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue, *, world: World, settle_seconds: float) -> None:
