@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +24,8 @@ from typing import Any, Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parents[1]
+from tests.kept_server import KeptServer, free_port, tell_tests
+
 UNPRIVILEGED: Final = "nobody"
 START_TRIES_MAX: Final = 50
 CONNECTIONS_MAX: Final = 300
@@ -34,22 +33,13 @@ SOCKET_FOLDER_BYTES_MAX: Final = 80
 TEMPLATE: Final = "migrated"
 
 
-class PostgresqlServer:
+class PostgresqlServer(KeptServer):
     """One server and its databases. durable: with fsync, as a production server has it."""
 
     def __init__(self, *, durable: bool = False) -> None:
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-m", "tests.postgresql", *(["durable"] if durable else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            start_new_session=True,  # Ctrl-C is for the tests, which then let the server go
-        )
+        super().__init__("PostgreSQL", "tests.postgresql", *(["durable"] if durable else []))
         self._names = count()
         self._has_template = False
-        self.folder, self.port, self.pid = "", 0, 0
-        self._hear()
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres:s3cret@127.0.0.1:{self.port}/{database}"
@@ -86,19 +76,6 @@ class PostgresqlServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def restart(self) -> None:
-        """Stops it as `systemctl restart` does: every connection is cut, nothing committed is lost."""
-        self._order("restart")
-
-    def kill(self) -> None:
-        """Kills it with SIGKILL; `restart` brings it back."""
-        self._order("kill")
-
-    def stop(self) -> None:
-        """Ends it for good."""
-        with contextlib.suppress(BrokenPipeError):
-            self._keeper.communicate()
-
     def _template(self) -> str:
         if not self._has_template:
             from reelwork.ledger import open_ledger
@@ -107,18 +84,6 @@ class PostgresqlServer:
             open_ledger(self.url(TEMPLATE)).close()
             self._has_template = True
         return TEMPLATE
-
-    def _order(self, command: str) -> None:
-        assert self._keeper.stdin is not None
-        print(command, file=self._keeper.stdin, flush=True)
-        self._hear()
-
-    def _hear(self) -> None:
-        assert self._keeper.stdout is not None
-        line = self._keeper.stdout.readline()
-        if not line:
-            raise RuntimeError("PostgreSQL did not start; its reason stands above")
-        self.folder, self.port, self.pid = json.loads(line)
 
 
 @contextlib.contextmanager
@@ -201,7 +166,7 @@ class _Keeper:
     def start(self) -> None:
         """On the port that it had before. What a killed server leaves behind may take a while to go."""
         for _ in range(START_TRIES_MAX):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": self._folder}
             settings |= {"max_connections": CONNECTIONS_MAX, "max_wal_size": "4GB", "logging_collector": "off"}
             if sys.platform == "linux":
@@ -225,8 +190,7 @@ class _Keeper:
             self._server = None
 
     def tell(self) -> None:
-        pid = self._server.pid if self._server is not None else 0
-        print(json.dumps([str(self._folder), self._port, pid]), flush=True)
+        tell_tests(self._folder, self._port, self._server)
 
     def _answers(self, port: int) -> bool:
         """Waits until it takes connections; False when it ended instead."""
@@ -268,13 +232,6 @@ def _short_temporary_folder() -> str:
     """Its address must fit into a Unix socket's."""
     folder = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="pg-", dir=folder if len(folder) <= SOCKET_FOLDER_BYTES_MAX else "/tmp")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main(*options: str) -> None:

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,28 +21,20 @@ from typing import Any, Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parents[1]
+from tests.kept_server import KeptServer, free_port, tell_tests
+
 PASSWORD: Final = "s3cret"
 START_TRIES_MAX: Final = 20
 NOTHING_KEPT: Final = {"save": "", "appendonly": "no"}
 
 
-class ValkeyServer:
+class ValkeyServer(KeptServer):
     """settings: of valkey.conf; by default nothing is written to the disk. It asks for a password."""
 
     def __init__(self, **settings: str) -> None:
         given = NOTHING_KEPT | {"requirepass": PASSWORD} | settings
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-m", "tests.valkey", json.dumps(given)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            start_new_session=True,  # Ctrl-C is for the tests, which then let the server go
-        )
+        super().__init__("Valkey", "tests.valkey", json.dumps(given))
         self._names = count()
-        self.port, self.pid = 0, 0
-        self._hear()
 
     def url(self, *, prefix: str = "reelwork", user: str = "", password: str = PASSWORD) -> str:
         return f"redis://{user}:{password}@127.0.0.1:{self.port}/0?prefix={prefix}"
@@ -57,31 +48,6 @@ class ValkeyServer:
 
         with redis.Redis(port=self.port, password=PASSWORD, decode_responses=True) as client:
             return client.execute_command(*command)
-
-    def restart(self) -> None:
-        """Stops it as `systemctl restart` does, if it runs, and starts it on the same port and folder."""
-        self._order("restart")
-
-    def kill(self) -> None:
-        """Kills it with SIGKILL; `restart` brings it back."""
-        self._order("kill")
-
-    def stop(self) -> None:
-        """Ends it for good."""
-        with contextlib.suppress(BrokenPipeError):
-            self._keeper.communicate()
-
-    def _order(self, command: str) -> None:
-        assert self._keeper.stdin is not None
-        print(command, file=self._keeper.stdin, flush=True)
-        self._hear()
-
-    def _hear(self) -> None:
-        assert self._keeper.stdout is not None
-        line = self._keeper.stdout.readline()
-        if not line:
-            raise RuntimeError("Valkey did not start; its reason stands above")
-        self.port, self.pid = json.loads(line)
 
 
 @contextlib.contextmanager
@@ -146,7 +112,7 @@ class _Keeper:
             self._server = None
 
     def tell(self) -> None:
-        print(json.dumps([self._port, self._server.pid if self._server is not None else 0]), flush=True)
+        tell_tests(self._folder, self._port, self._server)
 
     def _answers(self, port: int) -> bool:
         """Waits until it has loaded its data; False when it ended instead."""
@@ -161,13 +127,6 @@ class _Keeper:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._server.wait(0.02)
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main(settings: str) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.postgresql import ROOT, shared_server, unavailable
+from tests.kept_server import ROOT
+from tests.postgresql import shared_server, unavailable
 
 END_SECONDS_MAX = 60
 OWNER = """
