@@ -1,6 +1,6 @@
 """Brokers: they carry hints between processes; the ledger decides what is done."""
 
-from reelwork.broker.base import DELIVERIES_MAX, Broker, Delivery, Topology
+from reelwork.broker.base import DELIVERIES_MAX, Broker, Delivery, Depth, Topology
 from reelwork.broker.memory import Faults, MemoryBroker
 from reelwork.broker.open import open_broker
 from reelwork.broker.sql import SqlBroker
@@ -10,6 +10,7 @@ __all__ = [
     "DELIVERIES_MAX",
     "Broker",
     "Delivery",
+    "Depth",
     "Faults",
     "MemoryBroker",
     "Message",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from reelwork.message import Message
 
@@ -32,6 +32,22 @@ class Topology:
 
     def queues(self, topic: str) -> frozenset[str]:
         return self.bindings.get(topic, frozenset())
+
+    def all_queues(self) -> list[str]:
+        """In the order of their names."""
+        return sorted(frozenset().union(*self.bindings.values()))
+
+
+class Depth(NamedTuple):
+    """What a queue holds of all jobs together.
+
+    waiting: to be taken, now or after a pause. in_hand: taken, with a lease that stands. oldest_seconds: the age of the
+    oldest that waits, 0 where none does. None: the engine cannot tell.
+    """
+
+    waiting: int
+    in_hand: int | None
+    oldest_seconds: float | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,6 +136,14 @@ class Broker(ABC):
     @abstractmethod
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         """Whether any of the queues still holds a message of the job, waiting or in somebody's hands."""
+
+    async def depths(self) -> Mapping[str, Depth]:
+        """Every declared queue, empty ones too; none at all from an engine that cannot tell. Cheap, so it may look at
+        the first messages of a long queue only, and then `in_hand` is at least so many.
+
+        Raises StoreUnavailable.
+        """
+        return {}
 
     async def release_leases(self, owner: str) -> int:  # noqa: ARG002
         """Hands back at once what a dead process held; how many messages that were. Where the engine does so by itself

@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Depth
 from reelwork.message import Message
 
 PAUSE_SECONDS_MIN: Final = 0.001
@@ -37,6 +37,7 @@ class Faults:
 class _Entry:
     order: float
     message: Message
+    published_at: float
     visible_at: float
     deliveries: int = 0
     attempts: int = 0
@@ -80,10 +81,10 @@ class MemoryBroker(Broker):
             order = float(next(self._orders))
             if dice.random() < faults.reorder:
                 order = dice.uniform(0, order)
-            visible_at = self._clock()
+            visible_at = published_at = self._clock()
             if dice.random() < faults.delay:
                 visible_at += dice.uniform(0, faults.delay_seconds_max)
-            self._queues.setdefault(queue, []).append(_Entry(order, message, visible_at))
+            self._queues.setdefault(queue, []).append(_Entry(order, message, published_at, visible_at))
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
@@ -150,6 +151,14 @@ class MemoryBroker(Broker):
 
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         return any(entry.message.job_id == job_id for queue in queues for entry in self._queues.get(queue, ()))
+
+    async def depths(self) -> Mapping[str, Depth]:
+        return {queue: self._depth(self._queues.get(queue, ())) for queue in self.topology.all_queues()}
+
+    def _depth(self, entries: Sequence[_Entry]) -> Depth:
+        now = self._clock()
+        waiting = [entry.published_at for entry in entries if not entry.lease or entry.visible_at <= now]
+        return Depth(len(waiting), len(entries) - len(waiting), max(now - min(waiting, default=now), 0.0))
 
     def lose(self, count: int) -> list[Message]:
         """Forgets so many of its messages, waiting or in somebody's hands, as an engine does that was not durable."""

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
-from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Depth, Topology
 from reelwork.broker.rings import Rings
 from reelwork.database import EVERYBODY, Connection, Database, Listener, Statements
 from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
 VISIBLE_AT_ONCE: Final = 0  # whatever the clock says later
+COUNTED_MAX: Final = 1_000_000  # messages of a queue; more are told as so many
+LOOKED_AT_MAX: Final = 10_000  # the first of a queue: what is in hand is among them, as they are taken in order
 HIDDEN_SECONDS_MAX: Final = 3_600.0  # no lease and no retry is longer; further ahead it was a clock set back since
 T = TypeVar("T")
 
@@ -181,6 +183,15 @@ class SqlBroker(Broker):
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:
         parameters = (job_id, self._database.array(sorted(queues)))
         return await self._run(self._database.read, self._statement("holds"), parameters) is not None
+
+    async def depths(self) -> Mapping[str, Depth]:
+        now_ms, queues = self._now_ms(), self.topology.all_queues()
+        parameters = (self._database.array(queues), now_ms, COUNTED_MAX, LOOKED_AT_MAX)
+        rows = await self._run(self._database.rows, self._statement("depths"), parameters)
+        return {
+            queue: Depth(count - in_hand, in_hand, 0.0 if oldest is None else max(now_ms - oldest, 0) / 1000)
+            for queue, count, in_hand, oldest in rows
+        }
 
     async def release_leases(self, owner: str) -> int:
         """Hands back at once what a dead worker held; returns how many messages that were."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -219,3 +220,64 @@ class TestHolds:
         bench.clock.advance(60)
         await bench.finish(await bench.take_one("q.embedding"))
         assert await bench.broker.holds("job", queues) is False
+
+
+class TestDepths:
+    """An engine that cannot tell how much is in hand, or since when, says None."""
+
+    async def test_of_every_queue_of_all_jobs(self, bench: Bench) -> None:
+        assert {queue: depth.waiting for queue, depth in (await bench.broker.depths()).items()} == {
+            "q.embedding": 0,
+            "q.keypoint": 0,
+            "q.planner": 0,
+        }
+        await bench.publish("frames", *NAMES)
+        await bench.publish("frames", "other", job_id="other")
+        await bench.publish("frames", "replayed", queue="q.keypoint")
+        depths = await bench.broker.depths()
+        assert {queue: depth.waiting for queue, depth in depths.items()} == {
+            "q.embedding": 21,
+            "q.keypoint": 22,
+            "q.planner": 0,
+        }
+        assert {depth.in_hand for depth in depths.values()} <= {0, None}
+
+    async def test_what_is_taken_waits_no_more_until_it_comes_back(self, bench: Bench) -> None:
+        async def depth() -> tuple[int, int | None]:
+            found = (await bench.broker.depths())["q.planner"]
+            return found.waiting, found.in_hand
+
+        await bench.publish("job", "a", "b", "c")
+        first, second = await bench.take("q.planner", 2)
+        assert await depth() in [(1, 2), (1, None)]
+        await first.release()
+        assert await depth() in [(2, 1), (2, None)]
+        await second.retry(60)
+        assert await depth() in [(3, 0), (3, None)]
+        await bench.take("q.planner", 1)
+        bench.clock.advance(LEASE_SECONDS)
+        assert await depth() in [(3, 0), (2, None)]
+
+    async def test_the_age_is_that_of_the_oldest_that_waits(self, bench: Bench) -> None:
+        async def age() -> float | None:
+            return (await bench.broker.depths())["q.planner"].oldest_seconds
+
+        if await age() is None:
+            return
+        assert await age() == 0
+        await bench.publish("job", "a")
+        bench.clock.advance(10)
+        await asyncio.sleep(0.05)  # an engine may go by a clock of its own
+        second_came = time.monotonic()
+        await bench.publish("job", "b")
+        of_first = await age()
+        assert of_first is not None
+        assert of_first >= 0.05
+        first, second = await bench.take("q.planner")
+        assert await age() == 0
+        await second.release()
+        of_second = await age()
+        assert of_second is not None
+        assert 0 <= of_second <= time.monotonic() - second_came + 0.01
+        await first.retry(60)
+        assert (await age() or 0) >= of_first

@@ -8,14 +8,14 @@ last messages, depending on how it persists: the ledger's outbox sends them agai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from redis.exceptions import NoPermissionError
 
-from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Topology
+from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Depth, Topology
 from reelwork.broker.redis.address import RedisAddress
 from reelwork.broker.redis.bell import SEPARATOR, RedisBell
 from reelwork.broker.redis.server import RedisServer
@@ -28,6 +28,7 @@ HIDDEN_SECONDS_MAX: Final = 3_600.0  # no lease and no retry is longer; further 
 TAKE_MAX: Final = 1_000
 SETTLE_MAX: Final = 1_000
 PUBLISH_MAX: Final = 1_000
+LOOKED_AT_MAX: Final = 1_000
 """Entries in one run of a script: some milliseconds, in which the server does nothing else."""
 T = TypeVar("T")
 
@@ -177,6 +178,13 @@ class RedisBroker(Broker):
         queues = list(queues)
         return any(await self._server.call(ask))
 
+    async def depths(self) -> Mapping[str, Depth]:
+        return {queue: await self._depth(queue) for queue in self._queues()}
+
+    async def _depth(self, queue: str) -> Depth:
+        count, in_hand, oldest_ms = await self._server.run("depth", self._keys(queue), [self._now(), LOOKED_AT_MAX])
+        return Depth(count - in_hand, in_hand, oldest_ms / 1000)
+
     async def release_leases(self, owner: str) -> int:
         handed_on = 0
         for queue in self._queues():
@@ -195,7 +203,7 @@ class RedisBroker(Broker):
         return "" if self._clock is None else round(self._clock() * 1000)
 
     def _queues(self) -> list[str]:
-        return sorted({queue for queues in self.topology.bindings.values() for queue in queues})
+        return self.topology.all_queues()
 
     def _stream(self, queue: str) -> str:
         return f"{self._address.prefix}:{queue}"
