@@ -39,6 +39,7 @@ def test_a_job_goes_from_one_machine_to_others_and_back(tmp_path: Path) -> None:
         with closing(open_ledger(database)) as ledger:
             topics = Counter(row.topic for row in ledger.outbox(job_id))
             assert {topic: topics[topic] for topic in COMPLETIONS} == COMPLETIONS
+            assert {row.publications for row in ledger.outbox(job_id)} == {1}  # by one of the two relays
             assert all(stage.done == stage.expected for stage in ledger.stage_status(job_id))
             assert ledger.queue_depths(job_id) == []  # its messages never lay in the database
             assert ledger.dead_letters(job_id) == []

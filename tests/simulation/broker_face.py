@@ -22,7 +22,14 @@ PATIENCE_SECONDS = 60.0
 
 class BrokerFace(Broker):
     def __init__(
-        self, broker: MemoryBroker, process: Process, *, sky: Sky, leases: Leases, clock: Callable[[], float]
+        self,
+        broker: MemoryBroker,
+        process: Process,
+        *,
+        sky: Sky,
+        leases: Leases,
+        clock: Callable[[], float],
+        check_turn: Callable[[str], None],
     ) -> None:
         self.inner = broker
         self.process = process
@@ -31,9 +38,11 @@ class BrokerFace(Broker):
         self.leases = leases
         self.in_hand = process.in_hand
         self.clock = clock
+        self.check_turn = check_turn
 
     async def publish(self, messages: Sequence[Message]) -> None:
         self.refuse("publish")
+        self.check_turn(self.process.relay)
         await self.crash("before publishing")
         weather = self.sky.weather
         if self.sky.strikes(weather.broker_unconfirmed):

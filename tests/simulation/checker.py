@@ -27,6 +27,7 @@ LETTER = "SELECT queue, event_id FROM dead_letters WHERE dead_letter_id = ?"
 LETTERS = """SELECT count(*), count(CASE WHEN replayed_at IS NULL THEN 1 END) FROM dead_letters
 WHERE queue = ? AND event_id = ?"""
 FAILURES = "SELECT count(*) FROM outbox WHERE job_id = ? AND topic = 'job.failed' AND queue IS NULL"
+RELAY = "SELECT owner FROM leases WHERE name = 'relay'"
 JOBS = "SELECT job_id, status, failed_stage, error_message, phase FROM jobs"
 PHASES = (None, "first", "second", "last")
 BARRIERS = {"second": ("a",), "last": ("b", "c")}
@@ -132,6 +133,11 @@ class Checker:
 
     def _insist_on_row(self, query: str, key: tuple[str, ...], otherwise: str) -> None:
         self.insist(self._eye.execute(query, key).fetchone() is not None, f"{otherwise}, and is not")
+
+    def check_turn(self, relay: str) -> None:
+        """One relay at a time hands events to the broker: the one that has the lease."""
+        row = self._eye.execute(RELAY).fetchone()
+        self.insist(row is not None and row[0] == relay, f"{relay} publishes, and the lease is {row}")
 
     # Jobs
 

@@ -18,7 +18,7 @@ from tests.simulation.store import Store
 from tests.simulation.virtual_loop import VirtualLoop, VirtualThread
 from tests.simulation.weather import Sky
 
-WRITES = frozenset({"mark_published", "mark_finished", "mark_swept"})
+WRITES = frozenset({"mark_published", "mark_finished", "mark_swept", "take_lease"})
 
 
 class LedgerFace:
@@ -56,6 +56,7 @@ class LedgerFace:
     def _writing(self, name: str, target: Callable[..., Any]) -> Callable[..., Any]:
         def write(*arguments: Any, **keywords: Any) -> Any:
             self._before(name)
+            self._process.relay = keywords.get("owner") or self._process.relay
             result = target(*arguments, **keywords)
             self._after(name)
             return result

@@ -170,7 +170,14 @@ class Machines:
         )
         conductor = self._conductor(ledger, world)
         recorder = Recorder(ledger, world=world, after_completion=conductor.advance)
-        face = BrokerFace(setting.broker, process, sky=setting.sky, leases=self._leases, clock=setting.clock)
+        face = BrokerFace(
+            setting.broker,
+            process,
+            sky=setting.sky,
+            leases=self._leases,
+            clock=setting.clock,
+            check_turn=setting.checker.check_turn,
+        )
         return ledger, face, conductor, recorder
 
     def _conductor(self, ledger: Any, world: World) -> Conductor:

@@ -21,6 +21,7 @@ from reelwork.ledger.sql import SqlLedger
 from reelwork.ledger.transaction import SqlTransaction
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.handling import Handling
+from reelwork.runtime.leadership import Leadership
 from reelwork.runtime.recording import Recording
 from reelwork.runtime.relay import Relay
 from reelwork.runtime.stage_group import StageGroup
@@ -153,13 +154,29 @@ MUTATIONS: dict[str, Mutation] = {
             Edit(
                 Relay,
                 "publish",
-                "await self._broker.publish(",
+                "await self._broker.publish(messages)",
                 "await self._call(self._ledger.mark_finished, [row.sequence for row in rows])\n"
-                "    await self._call(lambda: self._ledger.mark_published([row.sequence for row in rows], "
+                "        await self._call(lambda: self._ledger.mark_published([row.sequence for row in rows], "
                 "look_again_at={row.sequence: 0 for row in rows}))\n"
-                "    await self._broker.publish(",
+                "        await self._broker.publish(messages)",
             ),
         ),
+    ),
+    "every-relay": Mutation(
+        "every relay publishes, whoever has the lease",
+        (Edit(Relay, "_leads", "await self._leadership.holds()", "True"),),
+    ),
+    "lease-taken-early": Mutation(
+        "a relay takes over from one that is alive",
+        (Edit(Leadership, "_is_takeable", ">= LEASE_SECONDS", ">= 0"),),
+    ),
+    "lease-believed-for-long": Mutation(
+        "a relay that was stalled goes on as if the lease were still its own",
+        (Edit(Leadership, "holds", "began_at + RENEW_SECONDS", "began_at + 1_000"),),
+    ),
+    "lease-never-taken-over": Mutation(
+        "nobody takes over from a relay that has died",
+        (Edit(Leadership, "_is_takeable", ">= LEASE_SECONDS", ">= 10**9"),),
     ),
     "republish-never": Mutation(
         "what a broker has lost is not published again",

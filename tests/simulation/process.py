@@ -27,7 +27,8 @@ class Killed(BaseException):
 class Process:
     """next_strike: gives the number of steps until the next misfortune, and what it is: seconds of a stall, or None for
     a kill. in_hand: what it has of the broker. marked: the assets, as (job id, thing), that it knows to be marked as
-    started, since it last touched one. looks: when it last looked what waits of a job, epoch ms, by job id.
+    started, since it last touched one. relay: the name under which it asks for the lease of the relay. looks: when it
+    last looked what waits of a job, epoch ms, by job id.
     """
 
     def __init__(self, name: str, *, history: History, next_strike: Callable[[], tuple[int, float | None]]) -> None:
@@ -45,6 +46,7 @@ class Process:
         self.in_hand: dict[int, MemoryDelivery] = {}
         self.marked: set[tuple[str, str]] = set()
         self.looks: dict[str, int] = {}
+        self.relay = ""
         self._stop: Callable[[], object] = lambda: None
         self._next_strike = next_strike
         self.renew_fortune()

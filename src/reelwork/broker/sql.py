@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Depth, Topology
-from reelwork.broker.rings import Rings
-from reelwork.database import EVERYBODY, Connection, Database, Listener, Statements
+from reelwork.broker.database_bell import DatabaseBell
+from reelwork.database import EVERYBODY, Connection, Database, Statements
 from reelwork.message import Message
 
 IDLE_POLL_SECONDS: Final = 1.0
@@ -101,7 +101,7 @@ class SqlBroker(Broker):
         self._claims = 0
         self._interruptions = 0
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reelwork-sql-broker")
-        self._bell = _Bell()
+        self._bell = DatabaseBell()
         self.courier = SqlCourier()
 
     async def declare(self, topology: Topology) -> None:
@@ -250,38 +250,3 @@ class SqlDelivery(Delivery):
 
     async def extend(self) -> bool:
         return await self.broker.settle("extend", [self], self.broker.lease_seconds) == 1
-
-
-class _Bell(Rings):
-    """Lets every waiting `receive` of this process hear the database ring."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._listener: Listener | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def is_deaf(self) -> bool:
-        return self._listener is None
-
-    def hear(self, listener: Listener) -> None:
-        """Listens with `listener` from now on; whoever waits looks again, because it may have missed a ring."""
-        self.close()
-        self._listener = listener
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(listener.fileno(), self._take)
-        self.ring([EVERYBODY])
-
-    def _take(self) -> None:
-        queues = self._listener.take() if self._listener is not None else None
-        if queues is None:
-            self.close()
-            queues = [EVERYBODY]
-        self.ring(queues)
-
-    def close(self) -> None:
-        if self._listener is not None and self._loop is not None:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._listener.fileno())
-            self._listener.close()
-            self._listener = None

@@ -35,7 +35,7 @@ def stuck_jobs(config: Config, *, stuck_after_seconds: float | None = None) -> l
 
 
 async def _look(config: Config, stuck_after_seconds: float) -> list[Finding]:
-    backends = await open_backends(config)
+    backends = await open_backends(config, declares=False)
     try:
         standings = Standings(backends, stuck_after_seconds=stuck_after_seconds)
         told: list[Finding] = []

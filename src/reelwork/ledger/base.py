@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
-from reelwork.database import Connection
+from reelwork.database import Connection, Listener
 from reelwork.errors import StoreUnavailable, StoreUnreachable
 from reelwork.ledger.commit import Transaction, apply_group
 from reelwork.ledger.records import (
@@ -27,6 +27,7 @@ from reelwork.ledger.records import (
     Job,
     JobStatus,
     Known,
+    Lease,
     OutboxRow,
     QueueDepth,
     StageStatus,
@@ -36,6 +37,8 @@ from reelwork.message import Message
 
 Clock = Callable[[], float]
 GROUP_WORKS_MAX: Final = 500
+OUTBOX_RING: Final = "outbox"
+"""Rings by this name are for the relay."""
 PAGE_SIZE: Final = 100
 T = TypeVar("T")
 
@@ -239,6 +242,20 @@ class Ledger(ABC):
     @abstractmethod
     def mark_finished(self, sequences: Sequence[int]) -> None:
         """Every queue bound to these events' topics has consumed them."""
+
+    @abstractmethod
+    def lease(self, name: str) -> Lease:
+        """As it is now; a free one where there never was one of this name."""
+
+    @abstractmethod
+    def take_lease(self, name: str, *, owner: str, was: Lease) -> bool:
+        """Gives it to `owner`, with one beat more, if it still is as it was. False also where it is not known whether
+        it was given: look at it again. A power cut may take it back.
+        """
+
+    @abstractmethod
+    def listen(self) -> Listener | None:
+        """Hears OUTBOX_RING when there may be unpublished events. None: look now and then."""
 
     @abstractmethod
     def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:

@@ -197,6 +197,13 @@ class QueueDepth:
         return self.waiting + self.abandoned
 
 
+class Lease(NamedTuple):
+    """What one process at a time may do. owner: empty where it is free. beats: how often it was taken or renewed."""
+
+    owner: str = ""
+    beats: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """An event on its way. `queue` is set where it goes to one queue only (a replay), else it goes to its topic."""

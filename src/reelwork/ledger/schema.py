@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_REVISION: Final = "0003"
+SCHEMA_REVISION: Final = "0004"
 
 metadata = MetaData()
 serial = BigInteger().with_variant(Integer, "sqlite")
@@ -155,6 +155,15 @@ announcement_conflicts = Table(
     Column("announced", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Index("announcement_conflicts_by_job", "job_id"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("beats", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # The queues of the `sql` broker lie here too, so that publishing and acknowledging ride in the ledger's transactions.

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ColumnElement, Row, Select, Text, and_, case, cast, func, select, tuple_
 from sqlalchemy.exc import DataError
 
-from reelwork.database import Database
+from reelwork.database import Database, Listener
 from reelwork.errors import JobNotFound
 from reelwork.ledger import schema
 from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
@@ -27,6 +27,7 @@ from reelwork.ledger.records import (
     Job,
     JobStatus,
     Known,
+    Lease,
     OutboxRow,
     QueueDepth,
     Recorded,
@@ -196,12 +197,22 @@ class SqlLedger(Ledger):
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
         now_ms = self.now_ms()
         rows = [(now_ms, look_again_at[sequence], sequence) for sequence in sequences]
-        self.database.change(statement(self.database.dialect, "mark_published"), rows)
+        self.database.change(self._statement("mark_published"), rows)
 
     def mark_finished(self, sequences: Sequence[int]) -> None:
         now_ms = self.now_ms()
         rows = [(now_ms, sequence) for sequence in sequences]
-        self.database.change(statement(self.database.dialect, "mark_finished"), rows)
+        self.database.change(self._statement("mark_finished"), rows)
+
+    def lease(self, name: str) -> Lease:
+        return next((Lease(*row) for row in self._hot_rows("lease", name)), Lease())
+
+    def take_lease(self, name: str, *, owner: str, was: Lease) -> bool:
+        taken = (name, owner, was.owner, was.beats)
+        return self.database.run(self._statement("take_lease"), taken, is_durable=False).changed == 1
+
+    def listen(self) -> Listener:
+        return self.database.listen()
 
     def due_stages(self, *, limit: int = PAGE_SIZE) -> list[StageStatus]:
         return [_stage(row) for row in self._hot_rows("due_stages", self.now_ms(), limit)]
@@ -246,7 +257,7 @@ class SqlLedger(Ledger):
         return [_job(row) for row in self._hot_rows("unswept_jobs", ended_before_ms, limit)]
 
     def mark_swept(self, job_id: str) -> None:
-        self.database.run(statement(self.database.dialect, "mark_swept"), (self.now_ms(), job_id))
+        self.database.run(self._statement("mark_swept"), (self.now_ms(), job_id))
 
     def ping(self) -> None:
         self._rows(select(schema.jobs.c.job_id).limit(1))
@@ -261,8 +272,11 @@ class SqlLedger(Ledger):
         except (UnicodeEncodeError, DataError):  # asked for what is no text: no row holds it
             return []
 
+    def _statement(self, name: str) -> str:
+        return statement(self.database.dialect, name)
+
     def _hot_rows(self, name: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
-        return self.database.rows(statement(self.database.dialect, name), parameters)
+        return self.database.rows(self._statement(name), parameters)
 
 
 def _job(row: Sequence[Any]) -> Job:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from reelwork.database import Connection, Statements
 from reelwork.errors import StoreUnavailable
-from reelwork.ledger.base import Courier
+from reelwork.ledger.base import OUTBOX_RING, Courier
 from reelwork.ledger.commit import Loaded, Needs, StageKey
 from reelwork.ledger.job import JobState
 from reelwork.ledger.records import AnnouncementConflict, Completion, DeadLetter
@@ -177,7 +177,9 @@ class SqlTransaction(ABC):
                 for event in fresh
             ],
         )
-        if self._courier is not None:
+        if self._courier is None:
+            self._connection.ring([OUTBOX_RING])
+        else:
             self._publish(self._courier, fresh, now_ms)
 
     def _publish(self, courier: Courier, events: Sequence[Message], now_ms: int) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from reelwork.broker import Broker, SqlBroker, Topology, open_broker
+from reelwork.broker.database_bell import DatabaseBell
 from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.runtime.conductor import Conductor
@@ -43,6 +44,7 @@ class Backends:
             self.broker,
             world=self.world,
             republish_after_seconds=self.config.REELWORK_REPUBLISH_AFTER_SECONDS,
+            bell=DatabaseBell(),
         )
 
     def sweeper(self, relay: Relay) -> Sweeper:
@@ -76,21 +78,39 @@ class Backends:
 
 
 async def open_backends(
-    config: Config, *, catalogue: Catalogue | None = None, world: World | None = None, lease_owner: str | None = None
+    config: Config,
+    *,
+    catalogue: Catalogue | None = None,
+    world: World | None = None,
+    lease_owner: str | None = None,
+    declares: bool = True,
 ) -> Backends:
-    """Opens everything and declares every queue. Raises ConfigurationError for what cannot be opened."""
+    """Opens everything. Raises ConfigurationError for what cannot be opened, StoreUnavailable for what is away.
+
+    declares: makes every queue; whoever only looks leaves the broker as it is.
+    """
     catalogue = catalogue or load_catalogue()
     world = world or World(reader=ThreadPoolExecutor(1, thread_name_prefix="reelwork-look"))
     if config.REELWORK_DATABASE_URL is None or config.REELWORK_OBJECTS_URL is None:
         config.prepare_data_dir()
     lease_seconds = config.REELWORK_LEASE_SECONDS
     broker = open_broker(config.broker_url, lease_seconds=lease_seconds, lease_owner=lease_owner)
-    ledger = open_ledger(config.database_url, clock=world.clock)
+    try:
+        ledger = open_ledger(config.database_url, clock=world.clock)
+    except BaseException:
+        if broker is not None:
+            await broker.close()
+        raise
     if broker is None:
         broker = SqlBroker(ledger.database, clock=world.clock, lease_seconds=lease_seconds, lease_owner=lease_owner)
         ledger.attach(broker.courier)
     try:
-        await broker.declare(Topology.of(catalogue.bindings()))
+        topology = Topology.of(catalogue.bindings())
+        if declares:
+            await broker.declare(topology)
+        else:
+            broker.topology = topology
+        objects = open_objects(config.objects_url)
     except BaseException:
         await broker.close()
         ledger.close()
@@ -102,7 +122,7 @@ async def open_backends(
         catalogue=catalogue,
         ledger=ledger,
         broker=broker,
-        objects=open_objects(config.objects_url),
+        objects=objects,
         stages=BaseJobProgressManager(policy=policy, stages=catalogue.stage_rules),
         conductor=conductor,
         recorder=Recorder(ledger, world=world, after_completion=conductor.advance),

@@ -5,90 +5,158 @@ them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from reelwork.broker import Broker
+from reelwork.broker.database_bell import DatabaseBell
+from reelwork.database import EVERYBODY
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger import Ledger
+from reelwork.ledger.base import OUTBOX_RING
 from reelwork.ledger.records import OutboxRow
 from reelwork.message import Message
+from reelwork.runtime.leadership import RENEW_SECONDS, Leadership
 from reelwork.runtime.world import World
 
-IDLE_SECONDS: Final = 0.2
+IDLE_SECONDS: Final = 1.0
+"""Between looks at an outbox that nobody rings for, and between looks at the lease of another relay."""
 FAILURE_PAUSE_SECONDS: Final = 2.0
 BATCH_SIZE: Final = 500
+REPUBLISH_BATCHES_MAX: Final = 100
 DOUBLINGS_MAX: Final = 10
+LEASE: Final = "relay"
 
 T = TypeVar("T")
 log = structlog.get_logger("reelwork.relay")
 
 
 class Relay:
-    """republish_after_seconds: when to look whether a published event was consumed; doubles with every publication."""
+    """republish_after_seconds: when to look whether a published event was consumed; doubles with every publication.
 
-    def __init__(self, ledger: Ledger, broker: Broker, *, world: World, republish_after_seconds: float) -> None:
+    Of all relays on one ledger one works at a time, so that what is published once is not published by each of them. A
+    broker in the ledger's own database needs none: nothing is left for a relay but what another broker left behind.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        broker: Broker,
+        *,
+        world: World,
+        republish_after_seconds: float,
+        bell: DatabaseBell | None = None,
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._world = world
         self._republish_after_ms = round(republish_after_seconds * 1000)
+        self._bell = bell
+        self._leadership = None if broker.transactional else Leadership(ledger, LEASE, world=world)
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                pause = 0.0 if await self.publish_batch() else IDLE_SECONDS
-            except StoreUnavailable as error:
-                log.warning("reelwork.relay.failed", error=str(error))
-                pause = FAILURE_PAUSE_SECONDS
-            except Exception as error:  # one thing it stumbles over must not stop the whole node
-                log.exception("reelwork.relay.failed", error=str(error))
-                pause = FAILURE_PAUSE_SECONDS
-            if pause:
-                await self._world.sleep(pause)
+        hurrying = asyncio.create_task(self._hurry_at(stop))
+        try:
+            while not stop.is_set():
+                await self._turn()
+        finally:
+            hurrying.cancel()
+            await self._leave()
+
+    async def _turn(self) -> None:
+        try:
+            if not await self._leads():
+                await self._world.sleep(IDLE_SECONDS)
+                return
+            rings = await self._listen()
+            if not await self.publish_batch():
+                await self._wait(rings)
+            return
+        except StoreUnavailable as error:
+            log.warning("reelwork.relay.failed", error=str(error))
+        except Exception as error:  # one thing it stumbles over must not stop the whole node
+            log.exception("reelwork.relay.failed", error=str(error))
+        await self._leave()  # another one may reach the broker
+        await self._world.sleep(FAILURE_PAUSE_SECONDS)
+
+    async def _leads(self) -> bool:
+        return self._leadership is None or await self._leadership.holds()
+
+    async def _listen(self) -> int:
+        """How often it has rung; hears what rings from now on."""
+        if self._bell is None:
+            return 0
+        if self._bell.is_deaf and not self._broker.transactional:
+            listener = await self._call(self._ledger.listen)
+            if listener is not None:
+                self._bell.hear(listener)
+        return self._bell.rings(OUTBOX_RING)
+
+    async def _wait(self, rings: int) -> None:
+        if self._bell is None:
+            await self._world.sleep(IDLE_SECONDS)
+        else:
+            await self._bell.wait(OUTBOX_RING, rings, IDLE_SECONDS)
+
+    async def _hurry_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        if self._bell is not None:
+            self._bell.ring([EVERYBODY])
+
+    async def _leave(self) -> None:
+        """Lets another relay take over at once."""
+        if self._bell is not None:
+            self._bell.close()
+        if self._leadership is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._leadership.resign()
 
     async def publish_batch(self) -> int:
-        """Publishes what waits; returns how many events that were."""
+        """Publishes what waits, if it is this relay's turn; returns how many events that were."""
         rows = await self._call(self._ledger.unpublished, BATCH_SIZE)
-        if rows:
-            await self.publish(rows)
-        return len(rows)
+        return len(rows) if rows and await self.publish(rows) else 0
 
-    async def publish(self, rows: list[OutboxRow]) -> None:
-        await self._broker.publish(
-            [
-                Message(
-                    event_id=row.event_id,
-                    job_id=row.job_id,
-                    topic=row.topic,
-                    body=row.body,
-                    queue=row.queue,
-                    is_replay=row.is_replay,
-                )
-                for row in rows
-            ]
-        )
+    async def publish(self, rows: Sequence[OutboxRow]) -> bool:
+        """False when it is another relay's turn."""
+        messages = list(map(_message, rows))
+        renewing = asyncio.create_task(self._renew())
+        try:
+            if not await self._leads():
+                return False
+            await self._broker.publish(messages)
+        finally:
+            renewing.cancel()
         now_ms = self._world.now_ms()
         again = {
             row.sequence: now_ms + self._republish_after_ms * 2 ** min(row.publications, DOUBLINGS_MAX) for row in rows
         }
         await self._call(lambda: self._ledger.mark_published(list(again), look_again_at=again))
+        return True
 
     async def republish_unconsumed(self) -> int:
         """Publishes again what not every queue of its topic has consumed in time; returns how many events that were."""
-        now_ms = self._world.now_ms()
-        rows = await self._call(lambda: self._ledger.unfinished(published_before_ms=now_ms, limit=BATCH_SIZE))
-        if not rows:
-            return 0
+        due_ms, republished = self._world.now_ms(), 0
+        for _ in range(REPUBLISH_BATCHES_MAX):
+            if not await self._leads():
+                break
+            rows = await self._call(lambda: self._ledger.unfinished(published_before_ms=due_ms, limit=BATCH_SIZE))
+            if not rows:
+                break
+            lost = await self._lost(rows)
+            consumed = {row.sequence for row in rows} - {row.sequence for row in lost}
+            await self._call(self._ledger.mark_finished, sorted(consumed))
+            if lost and await self.publish(lost):
+                log.info("reelwork.relay.republish", events=len(lost))
+                republished += len(lost)
+        return republished
+
+    async def _lost(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
         consumers = await self._call(self._ledger.consumers, [row.event_id for row in rows])
-        lost = [row for row in rows if not self._is_consumed(row, consumers[row.event_id])]
-        lost = [row for row in lost if row.queue is None or await self._awaits_replay(row, row.queue)]
-        await self._call(self._ledger.mark_finished, [row.sequence for row in rows if row not in lost])
-        if lost:
-            log.info("reelwork.relay.republish", events=len(lost))
-            await self.publish(lost)
-        return len(lost)
+        unconsumed = [row for row in rows if not self._is_consumed(row, consumers[row.event_id])]
+        return [row for row in unconsumed if row.queue is None or await self._awaits_replay(row, row.queue)]
 
     def _is_consumed(self, row: OutboxRow, consumers: Mapping[str, int]) -> bool:
         """A replay is consumed by what came of it, not by the dead letter that it replays."""
@@ -102,3 +170,14 @@ class Relay:
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._world.executor, function, *arguments)
+
+    async def _renew(self) -> None:
+        """A broker may take long; nobody else is to take over meanwhile."""
+        while True:
+            await self._world.sleep(RENEW_SECONDS)
+            with contextlib.suppress(StoreUnavailable):
+                await self._leads()
+
+
+def _message(row: OutboxRow) -> Message:
+    return Message(row.event_id, row.job_id, row.topic, row.body, row.queue, row.is_replay)

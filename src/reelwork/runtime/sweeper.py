@@ -5,12 +5,14 @@ orphans.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
 from reelwork.broker import Broker
 from reelwork.errors import JobNotFound, StoreUnavailable
-from reelwork.ledger import BaseJobProgressManager, Completion, JobStatus, Ledger, StageStatus, Work
+from reelwork.ledger import BaseJobProgressManager, Completion, JobStatus, Ledger, StageStatus, StageUpdate, Work
 from reelwork.objects import ObjectStore
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.declaration import Catalogue
@@ -57,12 +59,7 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            try:
-                await self.sweep()
-            except StoreUnavailable as error:
-                log.warning("reelwork.sweeper.failed", error=str(error))
-            except Exception as error:  # one thing it stumbles over must not stop the whole node
-                log.exception("reelwork.sweeper.failed", error=str(error))
+            await self.sweep()
             try:
                 async with asyncio.timeout(self._sweep_seconds):
                     await stop.wait()
@@ -70,24 +67,40 @@ class Sweeper:
                 continue
 
     async def sweep(self) -> list[Completion]:
-        """One round; returns the completions that it fired."""
-        completions = await self._expire_watermarks()
-        completions += await self._reevaluate()
-        await self._recorder.read(self._conductor.sweep)
+        """One round; returns the completions that it fired. A part that fails is told of, and the others go on."""
+        completions: list[Completion] = []
+        await self._part("watermarks", self._expire_watermarks(completions))
+        await self._part("policies", self._reevaluate(completions))
+        await self._part("phases", self._recorder.read(self._conductor.sweep))
         if not self._broker.transactional:
-            await self._relay.republish_unconsumed()
-        await self._recorder.read(self._orphans.remove)
+            await self._part("unconsumed events", self._relay.republish_unconsumed())
+        await self._part("orphans", self._recorder.read(self._orphans.remove))
         return completions
 
-    async def _expire_watermarks(self) -> list[Completion]:
-        completions: list[Completion] = []
+    async def _part(self, name: str, part: Coroutine[Any, Any, object]) -> None:
+        try:
+            await part
+        except StoreUnavailable as error:
+            log.warning("reelwork.sweeper.failed", part=name, error=str(error))
+        except Exception as error:  # one thing it stumbles over must not stop the whole node
+            log.exception("reelwork.sweeper.failed", part=name, error=str(error))
+
+    async def _expire_watermarks(self, completions: list[Completion]) -> None:
         for stage in await self._recorder.read(self._ledger.due_stages):
             if await self._is_held_back(stage):
                 update = self._stages.postponement(stage.job_id, stage.stage, postpone_max_ms=self._watermark_max_ms)
             else:
                 update = self._stages.expiry(stage.job_id, stage.stage)
+            await self._commit(update, completions)
+
+    async def _commit(self, update: StageUpdate, completions: list[Completion]) -> None:
+        """One stage that the ledger refuses does not keep the others waiting."""
+        try:
             completions += await self._recorder.commit(Work(stages=[update]))
-        return completions
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.exception("reelwork.sweeper.stage_failed", job_id=update.job_id, stage=update.stage, error=str(error))
 
     async def _is_held_back(self, stage: StageStatus) -> bool:
         """Nothing more is coming only if nothing of the stage waits in a queue, is being worked on, is still to be
@@ -102,20 +115,18 @@ class Sweeper:
             return False
         return await self._recorder.read(self._ledger.awaits, stage.job_id, bindings)
 
-    async def _reevaluate(self) -> list[Completion]:
+    async def _reevaluate(self, completions: list[Completion]) -> None:
         """A policy may have changed since the last news of a stage."""
-        completions: list[Completion] = []
         after = None
         while page := await self._recorder.read(lambda: self._ledger.open_stages(after=after)):  # noqa: B023
             for stage in page:
                 if self._stages.is_due(stage, now_ms=self._world.now_ms(), with_watermark=False):
                     update = self._stages.reevaluation(stage.job_id, stage.stage)
-                    completions += await self._recorder.commit(Work(stages=[update]))
+                    await self._commit(update, completions)
                 elif await self._has_fallen_short(stage):
                     update = self._stages.expiry(stage.job_id, stage.stage)
-                    completions += await self._recorder.commit(Work(stages=[update]))
+                    await self._commit(update, completions)
             after = (page[-1].job_id, page[-1].stage)
-        return completions
 
     async def _has_fallen_short(self, stage: StageStatus) -> bool:
         """A stage that needs all its assets settled without them, and something else brought its job back."""

@@ -14,7 +14,9 @@ from reelwork.errors import PermanentError, StoreUnavailable
 from reelwork.ledger import AssetState, JobStatus
 from reelwork.message import Message
 from reelwork.runtime import Phase
-from reelwork.runtime.relay import DOUBLINGS_MAX
+from reelwork.runtime.leadership import LEASE_SECONDS
+from reelwork.runtime.relay import DOUBLINGS_MAX, FAILURE_PAUSE_SECONDS, LEASE
+from tests.clock import ManualClock
 from tests.house import (
     ITEMS,
     PLANS,
@@ -75,18 +77,21 @@ class TestPublishing:
             async with house_of(tmp_path) as house:
                 deaf, stop = DeafBroker(clock=house.clock), asyncio.Event()
 
-                async def sleep(_seconds: float) -> None:
-                    if deaf.is_deaf:
+                async def sleep(seconds: float) -> None:
+                    if seconds == FAILURE_PAUSE_SECONDS:
                         deaf.is_deaf = False
                     else:
-                        stop.set()
+                        await asyncio.sleep(seconds)
 
                 await deaf.declare(house.broker.topology)
                 house.backends.broker = deaf
                 object.__setattr__(house.backends.world, "sleep", sleep)
                 job_id = house.submit()
-                await house.backends.relay().run(stop)
-                assert await deaf.holds(job_id, [PLANS])
+                relaying = asyncio.create_task(house.backends.relay().run(stop))
+                while not await deaf.holds(job_id, [PLANS]):
+                    await asyncio.sleep(0.01)
+                stop.set()
+                await relaying
 
         run(test())
 
@@ -99,7 +104,112 @@ class TestPublishing:
         run(test())
 
 
+class TestTurns:
+    def test_of_two_relays_one_publishes(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                first, second = house.backends.relay(), house.backends.relay()
+                house.submit()
+                assert await first.publish_batch() == 1
+                house.submit()
+                assert (await second.publish_batch(), await first.publish_batch()) == (0, 1)
+                house.clock.advance(AFTER_SECONDS)
+                assert (await second.republish_unconsumed(), await first.republish_unconsumed()) == (0, 2)
+
+        run(test())
+
+    def test_the_other_takes_over_from_one_that_ended_at_once_and_from_one_that_died_after_a_while(
+        self, tmp_path: Path
+    ) -> None:
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                time = ManualClock()
+                object.__setattr__(house.backends.world, "monotonic", time)
+                first, second, third = (house.backends.relay() for _ in range(3))
+                stop = asyncio.Event()
+                house.submit()
+                assert (await first.publish_batch(), await second.publish_batch()) == (1, 0)
+                stop.set()
+                await first.run(stop)
+                house.submit()
+                assert await second.publish_batch() == 1
+                house.submit()
+                assert await third.publish_batch() == 0
+                time.advance(LEASE_SECONDS - 0.001)
+                assert await third.publish_batch() == 0
+                time.advance(0.001)
+                assert await third.publish_batch() == 1
+                house.submit()
+                assert (await second.publish_batch(), await third.publish_batch()) == (0, 1)
+
+        run(test())
+
+    def test_nobody_takes_over_while_a_broker_takes_its_time(self, tmp_path: Path) -> None:
+        class SlowBroker(MemoryBroker):
+            async def publish(self, messages: Sequence[Message]) -> None:
+                for _ in range(10):
+                    beats = ledger.lease(LEASE).beats
+                    time.advance(LEASE_SECONDS / 2)
+                    while ledger.lease(LEASE).beats == beats:
+                        await asyncio.sleep(0.001)
+                    assert await second.publish_batch() == 0
+                await super().publish(messages)
+
+        async def sleep(_seconds: float) -> None:
+            await asyncio.sleep(0.001)
+
+        time = ManualClock()
+
+        async def test() -> None:
+            nonlocal second, ledger
+            async with house_of(tmp_path) as house:
+                ledger, slow = house.backends.ledger, SlowBroker(clock=house.clock)
+                await slow.declare(house.broker.topology)
+                house.backends.broker = slow
+                object.__setattr__(house.backends.world, "monotonic", time)
+                object.__setattr__(house.backends.world, "sleep", sleep)
+                first, second = house.backends.relay(), house.backends.relay()
+                house.submit()
+                assert await first.publish_batch() == 1
+
+        second: Any = None
+        ledger: Any = None
+        run(test())
+
+    def test_a_commit_of_another_process_wakes_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And so does its end: with a poll as rare as this one neither would come in time."""
+        monkeypatch.setattr("reelwork.runtime.relay.IDLE_SECONDS", 3_600.0)
+
+        async def test() -> None:
+            async with house_of(tmp_path) as house, house_of(tmp_path) as other:
+                stop = asyncio.Event()
+                relaying = asyncio.create_task(house.relay.run(stop))
+                job_ids = []
+                for _ in range(3):
+                    job_ids.append(other.submit())
+                    while not await house.broker.holds(job_ids[-1], [PLANS]):
+                        await asyncio.sleep(0.001)
+                stop.set()
+                await relaying
+
+        run(test())
+
+
 class TestRepublishing:
+    def test_one_sweep_sees_to_all_that_is_due(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("reelwork.runtime.relay.BATCH_SIZE", 2)
+
+        async def test() -> None:
+            async with house_of(tmp_path) as house:
+                job_ids = [house.submit() for _ in range(7)]
+                await house.settle()
+                house.clock.advance(AFTER_SECONDS)
+                await house.sweeper().sweep()
+                rows = [row for job_id in job_ids for row in house.backends.ledger.outbox(job_id)]
+                assert [row.finished_at for row in rows] == [house.clock.now_ms] * len(job_ids)
+
+        run(test())
+
     def test_a_lost_message_comes_again_later_and_later(self, tmp_path: Path) -> None:
         async def test() -> None:
             async with house_of(tmp_path, faults=Faults(lose=1.0)) as house:

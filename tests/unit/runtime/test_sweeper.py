@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from reelwork.errors import PermanentError
+from reelwork.errors import PermanentError, StoreUnavailable
 from reelwork.ledger import AssetOutcome, CompletionPolicy, JobStatus, NewDeadLetter, Work
+from reelwork.runtime import Phase
 from tests.house import ITEMS, PLANS, STAGE, House, open_house, run, stage_service
 
 TTL_SECONDS, MAX_SECONDS = 900.0, 86_400.0
@@ -181,21 +182,59 @@ def test_a_watermark_that_failed_a_job_fails_it_again_when_something_else_brings
     run(test())
 
 
-def test_what_it_stumbles_over_does_not_end_it(tmp_path: Path) -> None:
+class Stumbling:
+    """Fails whatever it is asked to do, and counts that."""
+
+    def __init__(self, error: Exception) -> None:
+        self.calls = 0
+        self._error = error
+
+    def sweep(self) -> None:
+        self.calls += 1
+        raise self._error
+
+    async def holds(self, _job_id: str, _queues: object) -> bool:
+        self.calls += 1
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), StoreUnavailable("away")])
+def test_what_it_stumbles_over_does_not_end_it(tmp_path: Path, error: Exception) -> None:
     async def test() -> None:
         async with house_of(tmp_path, REELWORK_SWEEP_SECONDS=0.01) as house:
-            stop, sweeps = asyncio.Event(), 0
+            conductor = Stumbling(error)
+            house.backends.conductor = conductor  # type: ignore[assignment]
+            stop = asyncio.Event()
+            sweeping = asyncio.create_task(house.sweeper().run(stop))
+            while conductor.calls < 3:
+                await asyncio.sleep(0.001)
+            stop.set()
+            await sweeping
 
-            class Stumbling:
-                def __getattr__(self, name: str) -> object:
-                    nonlocal sweeps
-                    sweeps += name == "sweep"
-                    if sweeps == 3:
-                        stop.set()
-                    raise RuntimeError("a bug")
+    run(test())
 
-            house.backends.conductor = Stumbling()  # type: ignore[assignment]
-            await house.sweeper().run(stop)
-            assert sweeps == 3
+
+def test_a_broker_that_is_away_keeps_nothing_waiting_but_what_needs_it(tmp_path: Path) -> None:
+    """A watermark is due, and cannot be judged; meanwhile a job whose stage is complete goes on."""
+
+    async def test() -> None:
+        service = stage_service(nothing, policy=POLICY)
+        phases = (Phase(name="work", stages=(STAGE,)),)
+        async with open_house(tmp_path, service, phases=phases, in_memory=True) as house:
+            due, whole = house.start(), house.start()
+            stages = house.backends.stages
+            for job_id, total in ((due, 2), (whole, 1)):
+                updates = [
+                    stages.announcement(job_id, STAGE, total),
+                    stages.outcomes(job_id, STAGE, [AssetOutcome("a")]),
+                ]
+                house.commit(Work(stages=updates))
+            house.clock.advance(TTL_SECONDS)
+            away = Stumbling(StoreUnavailable("away"))
+            house.broker.holds = away.holds  # type: ignore[method-assign]
+            await house.sweeper().sweep()
+            assert away.calls == 1
+            assert house.stage(due).completion is None
+            assert house.job(whole).status is JobStatus.COMPLETED
 
     run(test())

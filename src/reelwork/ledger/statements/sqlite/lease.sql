@@ -1,0 +1,3 @@
+SELECT owner, beats
+FROM leases
+WHERE name = ?1
