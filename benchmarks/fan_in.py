@@ -1,6 +1,7 @@
 """How fast work that fans out comes together again: Reelwork beside Celery, Dramatiq and Huey, in one run.
 
-    python benchmarks/fan_in.py [--only NAMES] [--units N[,N]] [--rounds N] [--quick] [--data DIR] [--json | --markdown]
+    python benchmarks/fan_in.py [--only NAMES | --servers] [--units N[,N]] [--rounds N] [--quick] [--data DIR]
+        [--json | --markdown]
 
 Each publishes no-op units, works on them in two processes and tells a consumer once all are done. Time counts from the
 first message published to the arrival of the completion.
@@ -38,6 +39,8 @@ UNITS_MAX = 200_000
 GROUP = 50
 LOADED_SMALL = 20
 BACKLOG_MAX = 2  # times the seconds of publishing
+BY_DEFAULT = ("reelwork", "celery", "dramatiq", "huey")
+ON_SERVERS = ("reelwork-redis", "reelwork-rabbitmq", "celery-rabbitmq", "dramatiq-rabbitmq")
 SAY = Console(stderr=True)
 
 
@@ -63,24 +66,23 @@ QUICK = Plan(units=2_000, rounds=2, units_once=(), small=20, loads=1, load_secon
 
 def systems(names: Sequence[str]) -> list[System]:
     """Raises SystemExit for a name that nobody has, or for one that is not installed."""
-    known = {system.name: system for system in (reelwork(), *others())}
+    known = {system.name: system for system in (*reelwork(), *others())}
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise SystemExit(f"no contender is called {', '.join(unknown)}; there are: {', '.join(known)}")
-    chosen = [known[name] for name in names or known]
-    if any(system.needs_valkey for system in chosen) and not OTHERS.is_dir():
+    chosen = [known[name] for name in names]
+    if not all(system.is_ours for system in chosen) and not OTHERS.is_dir():
         raise SystemExit("the others are not installed: `make bench` does it; or measure `--only reelwork`")
     return chosen
 
 
 def entrants_of(contender: Running) -> list[Entrant]:
     """The ways in which a contender is measured."""
-    name = contender.system.name
-    if name != "reelwork":
-        api = {"celery": "Celery chord", "dramatiq": "Dramatiq group", "huey": "Huey chord"}
-        return [Entrant(label=api[name], contender=contender)]
+    label = contender.system.label
+    if not contender.system.is_ours:
+        return [Entrant(label=label, contender=contender)]
     return [
-        Entrant(label=f"Reelwork, {kind}{batch}", contender=contender, kind=kind, group=group)
+        Entrant(label=f"{label}, {kind}{batch}", contender=contender, kind=kind, group=group)
         for group, batch in ((1, ""), (GROUP, f", {GROUP} a message"))
         for kind in ("coroutine", "thread")
     ]
@@ -111,6 +113,7 @@ def rates(entrants: Sequence[Entrant], runs: dict[str, list[FanOut]], units: int
                 "kind": entrant.kind,
                 "group": entrant.group,
                 "units": units,
+                "goal": entrant.goal,
                 "units_per_second": Spread.of([units / s for s in seconds]).as_json(),
                 "published_per_second": Spread.of([units / run.publishing for run in runs[entrant.label]]).as_json(),
                 "ratio_to_best_other": ratio,
@@ -176,7 +179,8 @@ def measure(plan: Plan, chosen: Sequence[System], folder: Path) -> dict[str, Any
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", default="", help="contenders, by commas: reelwork, celery, dramatiq, huey")
+    parser.add_argument("--only", default="", help="contenders, by commas; an unknown name shows all")
+    parser.add_argument("--servers", action="store_true", help=f"as --only {','.join(ON_SERVERS)}")
     parser.add_argument("--units", help="units of the runs by turns, and by commas of those measured once")
     parser.add_argument("--rounds", type=int, help=f"at least {PAIRS_MIN} for a ratio to be quoted")
     parser.add_argument("--small", type=int, help="small runs, for the idle delays")
@@ -205,7 +209,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything that was started ends with it, in order
     chosen = options()
     plan = plan_of(chosen)
-    contenders = systems([name for name in chosen.only.split(",") if name])
+    named = [name for name in chosen.only.split(",") if name]
+    contenders = systems(named or (ON_SERVERS if chosen.servers else BY_DEFAULT))
     with scratch_folder(chosen.data.resolve()) as folder:
         report = measure(plan, contenders, folder)
     if chosen.json:

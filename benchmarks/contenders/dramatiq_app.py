@@ -1,4 +1,6 @@
-"""The same units in Dramatiq: a group with a completion callback, on Valkey. Callbacks have a queue of their own."""
+"""The same units in Dramatiq: a group with a completion callback, its counters on Valkey, its messages there or on
+RabbitMQ. Callbacks have a queue of their own.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,16 @@ from dramatiq.middleware import GroupCallbacks
 from dramatiq.rate_limits.backends import RedisBackend
 
 URL = os.environ["FAN_IN_VALKEY"]
+RABBITMQ = os.environ.get("FAN_IN_RABBITMQ")
 QUEUE = "dramatiq:default"
 
-broker = RedisBroker(url=URL)
+broker: dramatiq.Broker
+if RABBITMQ is None:
+    broker = RedisBroker(url=URL)
+else:
+    from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+    broker = RabbitmqBroker(url=RABBITMQ)
 broker.add_middleware(GroupCallbacks(RedisBackend(url=URL)))
 dramatiq.set_broker(broker)
 
@@ -58,6 +67,10 @@ class DramatiqPublisher:
         broker.enqueue(self._first_unit)
 
     def _waiting_first(self) -> dramatiq.Message:
+        if RABBITMQ is not None:
+            taken, _, body = broker.channel.basic_get("default")
+            broker.channel.basic_nack(taken.delivery_tag, requeue=True)
+            return dramatiq.Message.decode(body)
         waiting = self._valkey.lindex(QUEUE, 0)
         assert waiting is not None, "it must be repeated once before any worker takes it"
         return dramatiq.Message.decode(self._valkey.hget(f"{QUEUE}.msgs", waiting))

@@ -28,7 +28,12 @@ class Entrant:
 
     @property
     def is_ours(self) -> bool:
-        return self.contender.system.name == "reelwork"
+        return self.contender.system.is_ours
+
+    @property
+    def goal(self) -> float | None:
+        """How many times as fast as the best of the others; none for what has many units in a message."""
+        return self.contender.system.goals.get(self.kind) if self.group == 1 else None
 
     def run(self, base: int, units: int, *, has_slow_unit: bool = False) -> Run:
         return self.contender.next_run(

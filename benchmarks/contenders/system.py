@@ -18,10 +18,13 @@ from typing import Any
 
 from contenders.board import Board
 from contenders.producer import Run
+from contenders.servers import server_url
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 OTHERS = BENCHMARKS.parent / ".venv-bench" / "bin"
 WORKERS = 2
+BROKERS_OF_OTHERS = (("", "", ("valkey",)), ("-rabbitmq", " on RabbitMQ", ("rabbitmq", "valkey")))
+ON_SERVERS = {"coroutine": 5.0, "thread": 5.0}
 STOP_SECONDS_MAX = 20.0
 LOG_LINES_SHOWN = 20
 WITH_ITS_PARENT = """
@@ -38,69 +41,99 @@ class ContenderFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """How a contender is started. python: of its own environment. stop: the signal that ends its workers in order."""
+    """How a contender is started. python: of its own environment. servers: what it needs, each a server of its own.
+
+    stop: the signal that ends its workers in order. goals: by kind of handler, how many times as fast as the best of
+    the others it is to be; only ours have any.
+    """
 
     name: str
+    label: str
     python: Path
     producer: str
     workers: Sequence[Sequence[str]]
-    needs_valkey: bool
+    servers: Sequence[str]
     stop: signal.Signals = signal.SIGTERM
+    goals: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name.startswith("reelwork")
 
 
 def others() -> list[System]:
     """Celery, Dramatiq and Huey as their documentation starts them, with two processes.
 
-    The callbacks of Celery and Dramatiq have a queue and a process of their own, as Reelwork's consumer has.
+    The callbacks of Celery and Dramatiq have a queue and a process of their own, as Reelwork's consumer has. Both keep
+    their results on Valkey also where RabbitMQ carries their messages: a chord or a group needs such a store.
     """
     celery = (str(OTHERS / "celery"), "-A", "contenders.celery_app", "worker", "--loglevel", "WARNING")
     dramatiq = (str(OTHERS / "dramatiq"), "contenders.dramatiq_app")
     huey = (str(OTHERS / "huey_consumer"), "contenders.huey_app.huey", "--quiet")
     return [
-        System(
-            name="celery",
-            python=OTHERS / "python",
-            producer="contenders.celery_app",
-            workers=(
-                (*celery, "--concurrency", str(WORKERS), "--queues", "celery", "--hostname", "units@%h"),
-                (*celery, "--pool", "solo", "--queues", "completions", "--hostname", "completions@%h"),
-            ),
-            needs_valkey=True,
+        *(
+            System(
+                name=f"celery{suffix}",
+                label=f"Celery chord{on}",
+                python=OTHERS / "python",
+                producer="contenders.celery_app",
+                workers=(
+                    (*celery, "--concurrency", str(WORKERS), "--queues", "celery", "--hostname", "units@%h"),
+                    (*celery, "--pool", "solo", "--queues", "completions", "--hostname", "completions@%h"),
+                ),
+                servers=servers,
+            )
+            for suffix, on, servers in BROKERS_OF_OTHERS
         ),
-        System(
-            name="dramatiq",
-            python=OTHERS / "python",
-            producer="contenders.dramatiq_app",
-            workers=(
-                (*dramatiq, "--processes", str(WORKERS), "--queues", "default"),
-                (*dramatiq, "--processes", "1", "--threads", "1", "--queues", "completions"),
-            ),
-            needs_valkey=True,
+        *(
+            System(
+                name=f"dramatiq{suffix}",
+                label=f"Dramatiq group{on}",
+                python=OTHERS / "python",
+                producer="contenders.dramatiq_app",
+                workers=(
+                    (*dramatiq, "--processes", str(WORKERS), "--queues", "default"),
+                    (*dramatiq, "--processes", "1", "--threads", "1", "--queues", "completions"),
+                ),
+                servers=servers,
+            )
+            for suffix, on, servers in BROKERS_OF_OTHERS
         ),
         System(
             name="huey",
+            label="Huey chord",
             python=OTHERS / "python",
             producer="contenders.huey_app",
             workers=((*huey, "--worker-type", "process", "--workers", str(WORKERS)),),
-            needs_valkey=True,
+            servers=("valkey",),
             stop=signal.SIGINT,
         ),
     ]
 
 
-def reelwork() -> System:
-    """Two worker processes, and the consumer of the completion in a third."""
+def reelwork() -> list[System]:
+    """Two worker processes, and the consumer of the completion in a third; by default, and on servers."""
     worker = (sys.executable, "-c", "from reelwork.cli import main; main()", "worker")
-    return System(
-        name="reelwork",
-        python=Path(sys.executable),
-        producer="contenders.reelwork_producer",
-        workers=(
-            (*worker, "--concurrency", str(WORKERS), "fan-in-jobs", "fan-in-coroutine", "fan-in-thread"),
-            (*worker, "--concurrency", "1", "fan-in-end"),
-        ),
-        needs_valkey=False,
-    )
+    return [
+        System(
+            name=f"reelwork{suffix}",
+            label=f"Reelwork{on}",
+            python=Path(sys.executable),
+            producer="contenders.reelwork_producer",
+            workers=(
+                (*worker, "--concurrency", str(WORKERS), "fan-in-jobs", "fan-in-coroutine", "fan-in-thread"),
+                (*worker, "--concurrency", "1", "fan-in-end"),
+            ),
+            servers=servers,
+            goals=goals,
+        )
+        for suffix, on, servers, goals in (
+            ("", "", (), {"coroutine": 20.0, "thread": 8.0}),
+            ("-postgresql", " on PostgreSQL", ("postgresql",), {}),
+            ("-redis", " on Redis + PostgreSQL", ("postgresql", "valkey"), ON_SERVERS),
+            ("-rabbitmq", " on RabbitMQ + PostgreSQL", ("postgresql", "rabbitmq"), ON_SERVERS),
+        )
+    ]
 
 
 @dataclass(kw_only=True)
@@ -169,10 +202,11 @@ def running(system: System, board: Board, parent: Path) -> Iterator[Running]:
     folder.mkdir()
     with ExitStack() as stack:
         environment = dict(board.environment)
-        if system.needs_valkey:
-            environment["FAN_IN_VALKEY"] = _valkey(stack, system, folder)
+        urls = {name: stack.enter_context(server_url(name, folder)) for name in system.servers}
+        if system.is_ours:
+            environment |= install_pipeline(folder) | settings_of(urls)
         else:
-            environment |= install_pipeline(folder)
+            environment |= {f"FAN_IN_{name.upper()}": url for name, url in urls.items()}
         contender = Running(system=system, board=board, folder=folder, environment=environment)
         contender.start_producer(stack)
         stack.callback(contender.stop_workers)
@@ -193,16 +227,11 @@ def install_pipeline(folder: Path) -> dict[str, str]:
     }
 
 
-def _valkey(stack: ExitStack, system: System, folder: Path) -> str:
-    command = [str(system.python), "-m", "contenders.valkey_server", str(folder / "valkey")]
-    server = start(command, folder=folder, environment={}, log=folder / "log.txt")
-    stack.callback(stop, server, signal.SIGTERM)
-    assert server.stdout is not None
-    line = server.stdout.readline()
-    if not line:
-        raise ContenderFailed(f"Valkey did not start for {system.name}; see {folder / 'log.txt'}")
-    url: str = json.loads(line)["url"]
-    return url
+def settings_of(urls: Mapping[str, str]) -> dict[str, str]:
+    """How Reelwork is told of its servers; by default it has none."""
+    settings = {"REELWORK_DATABASE_URL": urls.get("postgresql")}
+    settings["REELWORK_BROKER_URL"] = urls.get("valkey", urls.get("rabbitmq"))
+    return {name: url for name, url in settings.items() if url is not None}
 
 
 def start(command: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:

@@ -10,7 +10,6 @@ from measuring import Spread, where_in_words
 from rich.console import Console
 from rich.table import Table
 
-GOAL_RATIOS = {"coroutine": 20, "thread": 8}
 GOAL_P99_MS = 20
 NOTHING = "-"
 
@@ -65,13 +64,13 @@ def _rates(units: int, rows: list[dict[str, Any]]) -> Sheet:
 
 def _rate(row: dict[str, Any]) -> tuple[str, ...]:
     ratio = Spread(**row["ratio_to_best_other"]) if row["ratio_to_best_other"] else None
-    goal = GOAL_RATIOS.get(row["kind"]) if row["group"] == 1 else None
+    goal = row["goal"]
     return (
         row["label"],
         _text(row["units_per_second"], ",.0f"),
         f"{row['published_per_second']['median']:,.0f}",
         _text(row["ratio_to_best_other"], ".1f") if ratio else NOTHING,
-        f"{goal}: {_verdict(ratio.median >= goal)}" if goal and ratio else NOTHING,
+        f"{goal:g}: {_verdict(ratio.median >= goal)}" if goal and ratio else NOTHING,
     )
 
 

@@ -64,4 +64,4 @@ def test_an_unknown_contender_is_named(tmp_path: Path) -> None:
     with benchmark("--only", "reelwork,cellery", data=tmp_path) as process:
         _, stderr = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 1
-    assert "cellery; there are: reelwork, celery, dramatiq, huey" in stderr
+    assert "cellery; there are: reelwork, reelwork-postgresql, " in stderr
