@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 from typing import Any
 
+from reelwork.errors import ContractViolation, ObjectNotFound
 from reelwork.events import (
     BestPair,
     MatchRequest,
@@ -20,6 +22,7 @@ from reelwork.objects.keys import stage_output_key
 from reelwork.pipelines.match.collected import product_at, video_at
 from reelwork.pipelines.match.features import vector_from_bytes
 from reelwork.pipelines.match.found import asset_of, feature_keys, matches_to_bytes
+from reelwork.pipelines.match.marks import catalogue_with_marks
 from reelwork.pipelines.match.matching import (
     Catalogue,
     FrameFeatures,
@@ -46,7 +49,13 @@ matcher = Service("matcher")
 
 @matcher.on(MatchRequest, queue="q.matcher.request")
 def handle_match_request(event: MatchRequest, context: Context) -> None:
-    """Late ones too: the conductor has waited for them."""
+    """Late ones too: the conductor has waited for them.
+
+    The catalogue is made ready before the first video goes out, so that one process does it, and the others read it.
+    Where it cannot be, each video says so of itself.
+    """
+    with contextlib.suppress(ObjectNotFound, ContractViolation):
+        catalogue_of(event.job_id, context.ledger, context.objects)
     videos = [asset.asset_id for asset in context.ledger.assets(event.job_id, VIDEOS, states=[AssetState.DONE])]
     context.emit(MatchVideosBatch(job_id=event.job_id, event_id=context.new_id(), total_videos=len(videos)))
     for number, video_id in enumerate(videos):
@@ -90,19 +99,25 @@ def _catalogue(job_id: str, _embedded: int, _described: int, ledger: Ledger, obj
     embeddings = feature_keys(ledger, job_id, IMAGE_EMBEDDINGS)
     keypoints = feature_keys(ledger, job_id, IMAGE_KEYPOINTS)
     products = []
+    sources = []
     for asset in ledger.assets(job_id, PRODUCTS, states=[AssetState.DONE]):
+        found = {
+            image.image_id: asset_id
+            for image in product_at(objects, asset.result).images
+            if (asset_id := joined(asset.asset_id, image.image_id)) in embeddings.keys() & keypoints.keys()
+        }
         images = [
             ImageFeatures(
-                image_id=image.image_id,
+                image_id=image_id,
                 embedding=vector_from_bytes(objects.get(embeddings[asset_id])),
                 keypoints=Keypoints.from_bytes(objects.get(keypoints[asset_id])),
             )
-            for image in product_at(objects, asset.result).images
-            if (asset_id := joined(asset.asset_id, image.image_id)) in embeddings.keys() & keypoints.keys()
+            for image_id, asset_id in found.items()
         ]
         if images:
             products.append(ProductFeatures(product_id=asset.asset_id, images=images))
-    return Catalogue(products)
+            sources.append([keypoints[asset_id] for asset_id in found.values()])
+    return catalogue_with_marks(products, sources, objects)
 
 
 def _video(event: MatchVideo, context: Context) -> VideoFeatures:

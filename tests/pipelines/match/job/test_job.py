@@ -15,7 +15,8 @@ import pytest
 
 from reelwork.events import MatchResult, parse_event
 from reelwork.ledger import AssetState, JobStatus
-from reelwork.pipelines.match import video_crawler
+from reelwork.pipelines.match import matcher, video_crawler
+from reelwork.pipelines.match.matching import catalogue
 from reelwork.runtime.dead_letters import DeadLetters
 from tests.clips import damage
 from tests.conformance.ledger.conftest import clock, kind, store
@@ -187,6 +188,7 @@ class TestReuse:
                 assert house.reused(first)["videos.collections"] == {False}
                 assert house.reused(first)["video.keypoints"] == {False}
                 monkeypatch.setattr(video_crawler, "keyframes_of", decoded_again)
+                monkeypatch.setattr(catalogue, "distinctive_marks", compared_again)
                 second = house.submit([products], [videos], masks="all")
                 job = await house.finish(second)
                 assert job.status is JobStatus.COMPLETED
@@ -214,6 +216,23 @@ class TestReuse:
 
         run(test())
 
+    def test_the_catalogue_is_made_ready_before_a_video_is_searched(
+        self, tmp_path: Path, products: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                searching = [s.queue for s in house.backends.catalogue.subscriptions if s.queue != "q.matcher.videos"]
+                while await house.step(*searching):
+                    pass
+                assert house.count(job_id)["match.video"] == 2
+                matcher._catalogue.cache_clear()  # another process
+                monkeypatch.setattr(catalogue, "distinctive_marks", compared_again)
+                await house.finish(job_id)
+                assert [found["product"] for found in house.results(job_id)] == ["red mug"]
+
+        run(test())
+
     def test_a_new_mask_is_a_new_picture(self, tmp_path: Path, products: Path, videos: Path) -> None:
         async def test() -> None:
             async with open_match_house(tmp_path / "data") as house:
@@ -228,6 +247,10 @@ class TestReuse:
 
 def decoded_again(*_arguments: Any, **_named: Any) -> Any:
     raise AssertionError("the video was decoded a second time")
+
+
+def compared_again(*_arguments: Any, **_named: Any) -> Any:
+    raise AssertionError("the products were compared with each other a second time")
 
 
 class TestBadInput:

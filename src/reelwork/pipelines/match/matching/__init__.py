@@ -5,12 +5,16 @@ from reelwork.pipelines.match.matching.features import FrameFeatures, ImageFeatu
 from reelwork.pipelines.match.matching.finder import find_matches, find_matches_in_video
 from reelwork.pipelines.match.matching.match import Match, Method, Pair, PointPair
 from reelwork.pipelines.match.matching.score import SCORE_MINIMUM
+from reelwork.pipelines.match.matching.shared import CODE_REVISION as MARKS_REVISION
+from reelwork.pipelines.match.matching.shared import Marks
 
 __all__ = [
+    "MARKS_REVISION",
     "SCORE_MINIMUM",
     "Catalogue",
     "FrameFeatures",
     "ImageFeatures",
+    "Marks",
     "Match",
     "Method",
     "Pair",
