@@ -59,7 +59,8 @@ class Config(BaseSettings):
     )
     REELWORK_BROKER_URL: SecretStr | None = Field(
         None,
-        description="Message broker; default sql:, the ledger's own database, or redis://user:password@host:6379/0, rediss://.",
+        description="Message broker; default sql:, the ledger's own database; "
+        "or redis://user:password@host:6379/0, rediss://, amqp://user:password@host:5672/vhost, amqps://.",
     )
     REELWORK_OBJECTS_URL: str | None = Field(None, description="Object store; default file://<data folder>/objects.")
     REELWORK_MODELS_DIR: Path | None = Field(
@@ -93,7 +94,10 @@ class Config(BaseSettings):
         30, gt=0, description="A delivery not extended for so long goes to another worker."
     )
     REELWORK_HANDLER_TIMEOUT_SECONDS: float = Field(
-        1_800, gt=0, description="Longest run of one handler on one asset; its worker process is then replaced."
+        1_500,
+        gt=0,
+        description="Longest run of one handler on one asset; its worker process is then replaced. "
+        "RabbitMQ wants it below its consumer_timeout, which is 1800 as a rule.",
     )
     REELWORK_DRAIN_SECONDS: float = Field(
         30, ge=0, description="After SIGTERM, how long running handlers may take to finish."

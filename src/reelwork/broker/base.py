@@ -102,6 +102,9 @@ class Broker(ABC):
         """Makes every queue and binding. Called before anything is published."""
         self.topology = topology
 
+    def check_handling(self, seconds: float) -> None:  # noqa: B027
+        """Raises ConfigurationError where the engine would take a delivery back that is handled for so long."""
+
     @abstractmethod
     async def publish(self, messages: Sequence[Message]) -> None:
         """Returns when the engine has confirmed all of them. Raises StoreUnavailable when it did not."""
@@ -144,6 +147,12 @@ class Broker(ABC):
         Raises StoreUnavailable.
         """
         return {}
+
+    async def given_up(self, *, limit: int) -> list[Delivery]:  # noqa: ARG002
+        """What the engine gave up on by itself, in spite of all limits; `queue` is where it came from. To be seen to
+        like any other delivery. Raises StoreUnavailable.
+        """
+        return []
 
     async def release_leases(self, owner: str) -> int:  # noqa: ARG002
         """Hands back at once what a dead process held; how many messages that were. Where the engine does so by itself

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Final
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker
 from reelwork.errors import ConfigurationError
 
-SUPPORTED = "use sql: or redis://user:password@host:6379/0 (rediss:// with TLS)"
+SUPPORTED = (
+    "use sql:, redis://user:password@host:6379/0 (rediss:// with TLS) "
+    "or amqp://user:password@host:5672/vhost (amqps:// with TLS)"
+)
+EXTRAS: Final = {"redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq"}
+PACKAGES: Final = {"redis": "redis", "rabbitmq": "aiormq"}
 
 
 def open_broker(
@@ -20,13 +26,19 @@ def open_broker(
     scheme = url.partition(":")[0]
     if url == "sql:":
         return None
-    if scheme not in ("redis", "rediss"):
+    extra = EXTRAS.get(scheme)
+    if extra is None:
         shown = repr(url) if "@" not in url else f"{scheme}://..."
         raise ConfigurationError(f"broker {shown} is not supported; {SUPPORTED}")
-    if find_spec("redis") is None:
+    if find_spec(PACKAGES[extra]) is None:
         raise ConfigurationError(
-            f"the broker {scheme}:// needs redis, which is not installed; fix it with: pip install 'reelwork[redis]'"
+            f"the broker {scheme}:// needs {PACKAGES[extra]}, which is not installed; "
+            f"fix it with: pip install 'reelwork[{extra}]'"
         )
+    if extra == "rabbitmq":
+        from reelwork.broker.rabbitmq import RabbitBroker
+
+        return RabbitBroker(url, lease_seconds=lease_seconds, lease_owner=lease_owner)
     from reelwork.broker.redis import RedisBroker
 
     return RedisBroker(url, lease_seconds=lease_seconds, lease_owner=lease_owner)

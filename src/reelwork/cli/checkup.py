@@ -109,6 +109,7 @@ def _broker(config: Config) -> Finding:
 
     async def answers(broker: Broker) -> None:
         try:
+            broker.check_handling(config.REELWORK_HANDLER_TIMEOUT_SECONDS)
             await broker.declare(Topology({}))
         finally:
             await broker.close()

@@ -11,6 +11,7 @@ EXTRAS: Final = {
     "ocr": ("rapidocr",),
     "postgresql": ("psycopg",),
     "redis": ("redis",),
+    "rabbitmq": ("aiormq",),
 }
 
 

@@ -77,6 +77,12 @@ class Backends:
         )
 
 
+def _longest_handling(config: Config, catalogue: Catalogue) -> float:
+    """Seconds that a handler may take."""
+    own = [s.timeout_seconds for s in catalogue.subscriptions if s.timeout_seconds is not None]
+    return max([config.REELWORK_HANDLER_TIMEOUT_SECONDS, *own])
+
+
 async def open_backends(
     config: Config,
     *,
@@ -107,6 +113,7 @@ async def open_backends(
     try:
         topology = Topology.of(catalogue.bindings())
         if declares:
+            broker.check_handling(_longest_handling(config, catalogue))
             await broker.declare(topology)
         else:
             broker.topology = topology

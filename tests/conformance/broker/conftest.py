@@ -1,19 +1,24 @@
 """Every test of `test_broker.py` runs once a broker, every other once a store. A new broker joins by one line in
-BROKERS.
+BROKERS, which also says what its engine cannot do: tests that need it are left out, and what the engine does instead is
+tested beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from reelwork.broker import Broker, Delivery, MemoryBroker, Message, SqlBroker, Topology
+from reelwork.broker.rabbitmq import RabbitBroker
 from reelwork.broker.redis import RedisBroker
 from reelwork.ledger import Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
+from tests import rabbitmq
 from tests.clock import ManualClock
 from tests.conformance.ledger.stores import STORES
 from tests.valkey import fresh_url
@@ -34,13 +39,50 @@ def redis_broker(ledger: SqlLedger) -> Broker:
     return RedisBroker(fresh_url(), clock=ledger.clock, lease_seconds=LEASE_SECONDS)
 
 
-# A broker, and the store of the ledger beside it.
-BROKERS: Mapping[str, tuple[Callable[[SqlLedger], Broker], str]] = {
-    "memory": (memory_broker, "sqlite"),
-    "redis": (redis_broker, "sqlite"),
-    "sql-on-sqlite": (sql_broker, "sqlite"),
-    "sql-on-postgresql": (sql_broker, "postgresql"),
+def rabbit_broker(ledger: SqlLedger) -> Broker:
+    return RabbitBroker(rabbitmq.fresh_url(), clock=ledger.clock, lease_seconds=LEASE_SECONDS)
+
+
+class Ability(StrEnum):
+    """What not every engine can do."""
+
+    EXACT_PAUSES = "hands a retry out again when its pause is over by the injected clock"
+    LOOKS_INSIDE = "tells whether a queue holds messages of a job"
+
+
+class Engine(NamedTuple):
+    """A broker, the store of the ledger beside it, and what it cannot do."""
+
+    make: Callable[[SqlLedger], Broker]
+    store: str
+    lacks: frozenset[Ability] = frozenset()
+
+
+BROKERS: Mapping[str, Engine] = {
+    "memory": Engine(memory_broker, "sqlite"),
+    "rabbitmq": Engine(rabbit_broker, "sqlite", frozenset(Ability)),
+    "redis": Engine(redis_broker, "sqlite"),
+    "sql-on-sqlite": Engine(sql_broker, "sqlite"),
+    "sql-on-postgresql": Engine(sql_broker, "postgresql"),
 }
+each_broker = pytest.mark.each_broker
+needs = pytest.mark.needs
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "each_broker: runs once for every broker")
+    config.addinivalue_line("markers", "needs(*abilities): not for brokers whose engine lacks one of them")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("each_broker") is None:
+        if "store" in metafunc.fixturenames:
+            metafunc.parametrize("store", sorted(STORES))
+        return
+    needed = {ability for mark in metafunc.definition.iter_markers("needs") for ability in mark.args}
+    able = {name: engine for name, engine in BROKERS.items() if needed.isdisjoint(engine.lacks)}
+    cases = [pytest.param(name, engine.store, id=name) for name, engine in sorted(able.items())]
+    metafunc.parametrize(("broker_kind", "store"), cases)
 
 
 @dataclass
@@ -87,14 +129,9 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest) -> str:
-    """The name of the store under the ledger."""
-    return str(request.param)
-
-
 @pytest.fixture
 def url(store: str, tmp_path: Path) -> Iterator[str]:
+    """store: the name of the store under the ledger."""
     with STORES[store](tmp_path, "reelwork") as url:
         yield url
 
@@ -108,15 +145,10 @@ def ledger(url: str, clock: ManualClock) -> Iterator[SqlLedger]:
 
 @pytest.fixture
 async def bench(broker_kind: str, ledger: SqlLedger, clock: ManualClock) -> AsyncIterator[Bench]:
-    """For tests that are parametrised by `each_broker`."""
-    broker = BROKERS[broker_kind][0](ledger)
+    """For tests that are marked by `each_broker`."""
+    broker = BROKERS[broker_kind].make(ledger)
     await broker.declare(TOPOLOGY)
     if isinstance(broker, SqlBroker):
         ledger.attach(broker.courier)
     yield Bench(broker, ledger, clock)
     await broker.close()
-
-
-each_broker = pytest.mark.parametrize(
-    ("broker_kind", "store"), [pytest.param(name, store, id=name) for name, (_, store) in sorted(BROKERS.items())]
-)

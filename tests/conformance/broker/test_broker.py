@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.conformance.broker.conftest import LEASE_SECONDS, Bench, each_broker, event_ids
+from tests.conformance.broker.conftest import LEASE_SECONDS, Ability, Bench, each_broker, event_ids, needs
 
 pytestmark = [pytest.mark.anyio, each_broker]
 NAMES = [f"event-{number:02}" for number in range(20)]
@@ -116,6 +116,7 @@ class TestEnding:
         await bench.finish(await bench.take_one("q.embedding"))
         assert event_ids(await bench.take("q.keypoint")) == ["a"]
 
+    @needs(Ability.EXACT_PAUSES)
     async def test_a_retry_comes_after_its_delay_to_its_own_queue_and_counts(self, bench: Bench) -> None:
         await bench.publish("frames", "a")
         await bench.finish(await bench.take_one("q.keypoint"))
@@ -205,6 +206,7 @@ class TestLeases:
         assert (again.message.event_id, again.attempts) == ("b", 1)
 
 
+@needs(Ability.LOOKS_INSIDE)
 class TestHolds:
     async def test_while_a_message_waits_or_is_in_hand(self, bench: Bench) -> None:
         queues = ["q.embedding", "q.planner"]
@@ -242,6 +244,7 @@ class TestDepths:
         }
         assert {depth.in_hand for depth in depths.values()} <= {0, None}
 
+    @needs(Ability.EXACT_PAUSES)
     async def test_what_is_taken_waits_no_more_until_it_comes_back(self, bench: Bench) -> None:
         async def depth() -> tuple[int, int | None]:
             found = (await bench.broker.depths())["q.planner"]

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from reelwork.broker import open_broker
+from reelwork.broker.rabbitmq import RabbitBroker
+from reelwork.broker.rabbitmq.address import RabbitAddress
 from reelwork.broker.redis.address import RedisAddress
 from reelwork.errors import ConfigurationError
 
@@ -25,10 +27,19 @@ def test_redis(url: str) -> None:
     asyncio.run(broker.close())
 
 
+@pytest.mark.parametrize("url", ["amqp://host", "amqps://user:s3cret@host:7000/studio?prefix=studio"])
+def test_rabbitmq(url: str) -> None:
+    broker = open_broker(url)
+    assert broker is not None
+    assert broker.name.startswith(f"{url.partition(':')[0]}://")
+    assert "s3cret" not in broker.name
+    asyncio.run(broker.close())
+
+
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("sqs:", "broker 'sqs:' is not supported; use sql: or redis://"),
+        ("sqs:", "broker 'sqs:' is not supported; use sql:, redis://"),
         ("kafka://user:s3cret@host", "broker kafka://... is not supported"),
         ("redis:", "names no Redis server"),
         ("redis://host:port", "cannot be read"),
@@ -37,6 +48,19 @@ def test_redis(url: str) -> None:
         ("redis://:s3cret@host?prefix=", "'' cannot be a prefix"),
         ("redis://:s3cret@host?colour=red", "unusable option: .*colour"),
         ("redis://:s3cret@host?socket_timeout=long", "unusable option: .*socket_timeout"),
+        ("amqp:", "names no RabbitMQ server"),
+        ("amqp://host:port", "cannot be read"),
+        ("amqp://user:s3cret@host/a/b", "'a/b' is not one virtual host; write / inside its name as %2F"),
+        ("amqp://user:s3cret@host?prefix=a.b", "'a.b' cannot be a prefix"),
+        ("amqp://user:s3cret@host?colour=red", "unknown option 'colour'; there are prefix, consumer_timeout"),
+        ("amqp://user:s3cret@host?heartbeat=often", "'often' in the broker's URL is not a number of seconds"),
+        ("amqp://user:s3cret@host?heartbeat=nan", "'nan' in the broker's URL must be 1 seconds or more"),
+        ("amqp://user:s3cret@host?consumer_timeout=5", "'5' in the broker's URL must be 60 seconds or more"),
+        (
+            "amqp://user:s3cret@host?cafile=/etc/hosts",
+            "cafile in the broker's URL is for TLS: begin the URL with amqps",
+        ),
+        ("amqps://user:s3cret@host?cafile=/no/such", "cafile in the broker's URL names '/no/such', which is not there"),
     ],
 )
 def test_refused(url: str, why: str) -> None:
@@ -45,10 +69,13 @@ def test_refused(url: str, why: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_without_its_package_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'reelwork\[redis\]'"):
-        open_broker("redis://host")
+@pytest.mark.parametrize(("scheme", "package", "extra"), [("redis", "redis", "redis"), ("amqp", "aiormq", "rabbitmq")])
+def test_without_its_package_it_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, package: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=rf"pip install 'reelwork\[{extra}\]'"):
+        open_broker(f"{scheme}://host")
 
 
 @pytest.mark.parametrize(
@@ -67,3 +94,28 @@ def test_an_address(url: str, shown: str, database: int, prefix: str) -> None:
     assert "prefix" not in address.url
     assert ("s3cret" in address.url) == ("s3cret" in url)
     assert "s3cret" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "vhost", "user", "prefix"),
+    [
+        ("amqp://host", "amqp://host/", "/", "guest", ""),
+        ("amqp://host/", "amqp://host/", "/", "guest", ""),
+        ("amqp://host/%2F", "amqp://host/", "/", "guest", ""),
+        ("amqp://user:s3cret@host:7000/a%2Fb", "amqp://user:***@host:7000/a/b", "a/b", "user", ""),
+        ("amqps://u%40x:s3cret@[::1]/v?prefix=studio", "amqps://u%40x:***@[::1]/v", "v", "u@x", "studio."),
+    ],
+)
+def test_an_address_of_rabbitmq(url: str, shown: str, vhost: str, user: str, prefix: str) -> None:
+    address = RabbitAddress.of(url)
+    assert (address.shown, address.vhost, address.user, address.prefix) == (shown, vhost, user, prefix)
+    assert (address.consumer_timeout_seconds, "prefix" in address.url) == (1_800, False)
+    assert ("s3cret" in address.url) == ("s3cret" in url)
+    assert "s3cret" not in repr(address)
+
+
+def test_how_long_rabbitmq_lets_a_delivery_be_in_hand() -> None:
+    broker = RabbitBroker("amqp://user:s3cret@host?consumer_timeout=3600")
+    broker.check_handling(3_599)
+    with pytest.raises(ConfigurationError, match=r"takes back what it was given after 3600 s.*consumer_timeout=4320"):
+        broker.check_handling(3_600)

@@ -49,7 +49,12 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
 
 def test_a_broker_that_is_not_there_or_none(tmp_path: Path) -> None:
     assert findings(config_at(tmp_path))["broker"].health is Health.FINE
-    for url, said in (("redis://:s3cret@127.0.0.1:1", "does not answer"), ("fax:", "not supported")):
+    for url, said in (
+        ("redis://:s3cret@127.0.0.1:1", "does not answer"),
+        ("amqp://user:s3cret@127.0.0.1:1", "does not answer"),
+        ("amqp://user:s3cret@127.0.0.1:1?consumer_timeout=100", "takes back what it was given after 100 s"),
+        ("fax:", "not supported"),
+    ):
         config = config_at(tmp_path).model_copy(update={"REELWORK_BROKER_URL": SecretStr(url)})
         found = findings(config)["broker"]
         assert (found.health, said in found.found, "s3cret" in found.found) == (Health.BROKEN, True, False)

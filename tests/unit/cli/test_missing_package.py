@@ -16,6 +16,7 @@ from reelwork.cli.missing_package import missing_package_fix
         ("rapidocr", "ocr"),
         ("psycopg", "postgresql"),
         ("redis.asyncio", "redis"),
+        ("aiormq", "rabbitmq"),
     ],
 )
 def test_names_the_extra_that_brings_it(package: str, extra: str) -> None:
