@@ -62,7 +62,10 @@ class Config(BaseSettings):
         description="Message broker; default sql:, the ledger's own database; "
         "or redis://user:password@host:6379/0, rediss://, amqp://user:password@host:5672/vhost, amqps://.",
     )
-    REELWORK_OBJECTS_URL: str | None = Field(None, description="Object store; default file://<data folder>/objects.")
+    REELWORK_OBJECTS_URL: str | None = Field(
+        None,
+        description="Object store; default file://<data folder>/objects, or s3://bucket/prefix?endpoint=...&region=...",
+    )
     REELWORK_MODELS_DIR: Path | None = Field(
         None, description="Folder of model weights; default: reelwork/models in the user's cache folder."
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from reelwork.cli.missing_package import EXTRAS, missing_package_fix
 from reelwork.errors import ReelworkError
@@ -22,6 +23,7 @@ PYTHON_MINIMUM: Final = (3, 11)
 FREE_BYTES_MINIMUM: Final = 1024**3
 FOLDER_FIX: Final = "choose another folder with --data or REELWORK_DATA_DIR"
 SERVER_FIX: Final = "start the server, or set REELWORK_DATABASE_URL right"
+OBJECTS_FIX: Final = "start the server, or set REELWORK_OBJECTS_URL and the credentials right"
 BROKER_FIX: Final = "start the server, or set REELWORK_BROKER_URL right"
 
 
@@ -49,6 +51,7 @@ def examine(config: Config) -> Sequence[Finding]:
         _data_folder(config),
         _database(config),
         _broker(config),
+        _objects(config),
         _free_disk(config),
         *(_extra(name, packages) for name, packages in EXTRAS.items()),
         _ffmpeg(),
@@ -121,6 +124,29 @@ def _broker(config: Config) -> Finding:
     if broker is None:
         return Finding("broker", Health.FINE, "the queues are in the database")
     return _tried("broker", lambda: asyncio.run(answers(broker)), f"{broker.name} answers", BROKER_FIX)
+
+
+def _objects(config: Config) -> Finding:
+    """A store that cannot keep what it promises is found out here, by what it makes of a few small objects."""
+    from reelwork.objects import open_objects
+
+    url = config.REELWORK_OBJECTS_URL
+    if url is None:
+        return Finding("object store", Health.FINE, "the objects are in the data folder")
+    folder = Path(unquote(urlsplit(url).path))
+    if urlsplit(url).scheme == "file" and not folder.exists():
+        home = next(parent for parent in folder.absolute().parents if parent.exists())
+        return _tried("object store", lambda: _write_below(home), f"{folder} can be made")
+    try:
+        objects = open_objects(url)
+    except ReelworkError as error:
+        return Finding("object store", Health.BROKEN, str(error), "set REELWORK_OBJECTS_URL right, or unset it")
+
+    def answers() -> None:
+        objects.ping()
+        objects.verify()
+
+    return _tried("object store", answers, f"{objects.shown} answers", OBJECTS_FIX)
 
 
 def _free_disk(config: Config) -> Finding:

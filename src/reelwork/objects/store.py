@@ -1,4 +1,4 @@
-"""Files of jobs, by key: a folder, or memory, behind one client (obstore). A write is whole or not there.
+"""Files of jobs, by key: a folder, memory, or S3, behind one client (obstore). A write is whole or not there.
 
 What a contract names is written once: `create` refuses to replace, so that the first writer wins.
 """
@@ -7,109 +7,136 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import IO, Any, Final, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, MemoryStore
+from obstore.exceptions import AlreadyExistsError
 
-from reelwork.errors import ConfigurationError, ObjectExists, ObjectNotFound, StoreUnavailable
+from reelwork.errors import ObjectNotFound
+from reelwork.objects.engine import Engine
+from reelwork.objects.failures import translated
+from reelwork.objects.part_writer import PART_BYTES, PARTS_AT_ONCE, PartWriter
+from reelwork.objects.stored_object import StoredObject
 
 CHUNK_BYTES: Final = 1 << 20
-STAGED_MARK: Final = "#"  # in the names of files that obstore has not finished; no key of ours has it
-
-
-def open_objects(url: str) -> ObjectStore:
-    """The store at `file:///folder` or `memory://`.
-
-    Raises ConfigurationError for any other URL or an unusable folder.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "memory":
-        return ObjectStore(MemoryStore(), folder=None)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
-        raise ConfigurationError(f"object store {url!r} is not supported yet; use file:///absolute/folder or memory://")
-    folder = Path(unquote(parts.path))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return ObjectStore(LocalStore(folder), folder=folder)
-    except (OSError, BaseError) as error:
-        raise ConfigurationError(f"cannot use the object folder {folder}: {error}") from error
+REMOTE_CHUNK_BYTES: Final = 4 << 20
 
 
 class ObjectStore:
     """Whole objects by key. Thread-safe."""
 
-    def __init__(self, store: Any, *, folder: Path | None) -> None:
-        self._store = store
-        self._folder = folder
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._client = engine.client
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people."""
+        return self._engine.shown
 
     def put(self, key: str, data: bytes) -> None:
         """Writes or replaces an object."""
-        with _translated(key):
-            obstore.put(self._store, key, data)
-        self._sync(key)
+        with translated(key):
+            obstore.put(self._client, key, data)
+        self._engine.settle(key)
 
     def create(self, key: str, data: bytes) -> None:
         """Writes an object that is not there yet. Raises ObjectExists."""
-        with _translated(key):
-            obstore.put(self._store, key, data, mode="create")
-        self._sync(key)
+        self._engine.verify()
+        with translated(key):
+            obstore.put(self._client, key, data, mode="create", use_multipart=False)
+        self._engine.settle(key)
 
     def promote(self, source: str, key: str) -> bool:
         """Gives a finished object its final key, unless an equal one has it: then that is adopted, and False returned.
 
         One that differs is left over from something else, and is replaced.
         """
-        with _translated(key):
+        with translated(source):
             try:
-                obstore.copy(self._store, source, key, overwrite=False)
+                self._engine.copy_new(source, key)
             except AlreadyExistsError:
                 if self._are_equal(source, key):
                     return False
-                obstore.copy(self._store, source, key, overwrite=True)
-        self._sync(key)
+                obstore.copy(self._client, source, key, overwrite=True)
+        self._engine.settle(key)
         return True
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Writes an object from chunks in constant memory; nothing is left when the chunks raise."""
-        with _translated(key):
-            await obstore.put_async(self._store, key, chunks, use_multipart=True)
-        await asyncio.to_thread(self._sync, key)
+        with translated(key):
+            await obstore.put_async(
+                self._client,
+                key,
+                chunks,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+        await asyncio.to_thread(self._engine.settle, key)
 
     @contextlib.contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
         """A file to write an object to in constant memory; the object appears when the block ends well, else not at
         all.
         """
-        with tempfile.TemporaryFile(dir=self._folder) as spool:
-            yield spool
-            spool.seek(0)
-            with _translated(key):
-                obstore.put(self._store, key, spool, use_multipart=True)
-        self._sync(key)
+        writer = PartWriter(self._client, key)
+        try:
+            yield cast(IO[bytes], writer)
+            writer.finish()
+        finally:
+            writer.drop()
+        self._engine.settle(key)
 
     def get(self, key: str) -> bytes:
         """Raises ObjectNotFound."""
-        with _translated(key):
-            return bytes(obstore.get(self._store, key).bytes())
+        with translated(key):
+            return bytes(obstore.get(self._client, key).bytes())
 
-    def chunks(self, key: str) -> Iterator[bytes]:
-        """An object in pieces. Raises ObjectNotFound before the first."""
-        with _translated(key):
-            stream = obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES)
+    def chunks(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """An object in pieces, or its bytes from `start` to before `end`. Raises ObjectNotFound before the first."""
+        if self._engine.is_remote:
+            return self._remote_chunks(StoredObject.opened(self._client, key), start, end)
+        options: Any = {"range": {"offset": start} if end is None else (start, end)} if start or end is not None else {}
+        with translated(key):
+            stream = obstore.get(self._client, key, options=options).stream(min_chunk_size=CHUNK_BYTES)
         return (bytes(chunk) for chunk in stream)
+
+    def _remote_chunks(self, stored: StoredObject, start: int, end: int | None) -> Iterator[bytes]:
+        """Each in a request of its own: one for all would end when its reader is slow, or the server starts anew."""
+        stop = stored.size_bytes if end is None else end
+        for at in range(start, stop, REMOTE_CHUNK_BYTES):
+            yield stored.read_range(at, min(at + REMOTE_CHUNK_BYTES, stop))
+
+    def readable(self, key: str) -> Path | StoredObject:
+        """An object that is read in parts: its file in a folder store, which costs nothing. Raises ObjectNotFound."""
+        path = self._engine.path(key)
+        if path is None:
+            return StoredObject.opened(self._client, key)
+        if not path.is_file():
+            raise ObjectNotFound(f"there is no object {key}")
+        return path
+
+    @contextlib.contextmanager
+    def local_file(self, key: str) -> Iterator[Path]:
+        """The object as a file: the stored one in a folder store, else a copy that is gone after the block."""
+        stored = self.readable(key)
+        if isinstance(stored, Path):
+            yield stored
+            return
+        with tempfile.NamedTemporaryFile(suffix=Path(key).suffix) as file:
+            for chunk in self.chunks(key):
+                file.write(chunk)
+            file.flush()
+            yield Path(file.name)
 
     def size(self, key: str) -> int:
         """Bytes. Raises ObjectNotFound."""
-        with _translated(key):
-            return int(obstore.head(self._store, key)["size"])
+        with translated(key):
+            return int(obstore.head(self._client, key)["size"])
 
     def exists(self, key: str) -> bool:
         try:
@@ -118,109 +145,47 @@ class ObjectStore:
             return False
         return True
 
+    def link(self, key: str, *, seconds: int) -> str | None:
+        """An address from which anyone can read the object for so long; None where the store gives none."""
+        return self._engine.link(key, seconds)
+
     def ping(self) -> None:
         """Raises StoreUnavailable when nothing can be stored here."""
-        if self._folder is not None and not os.access(self._folder, os.W_OK | os.X_OK):
-            raise StoreUnavailable(f"the object folder {self._folder} is gone or cannot be written")
+        self._engine.ping()
+
+    def verify(self) -> None:
+        """Tries whether the store keeps what `create` and `promote` promise, once.
+
+        Raises ConfigurationError where it does not, or refuses us; StoreUnavailable.
+        """
+        self._engine.verify()
 
     def keys(self, prefix: str, *, before_ms: int | None = None) -> Iterator[str]:
         """Of all objects below the prefix; with `before_ms` (epoch ms), of those that were written before."""
-        for page in obstore.list(self._store, prefix):
-            for meta in page:
-                if before_ms is None or meta["last_modified"].timestamp() * 1000 < before_ms:
-                    yield meta["path"]
+        with translated(prefix):
+            for page in obstore.list(self._client, prefix):
+                for meta in page:
+                    if before_ms is None or meta["last_modified"].timestamp() * 1000 < before_ms:
+                        yield meta["path"]
 
     def remove_cut_off(self, *, before_ms: int) -> int:
         """Removes what writers that were killed left half written before then (epoch ms); returns how many files.
 
-        A store of the cloud does so by itself, by a rule for unfinished uploads.
+        S3 does so by itself, by a rule for unfinished uploads.
         """
-        if self._folder is None:
-            return 0
-        removed = 0
-        for folder, _, names in os.walk(self._folder, topdown=False):
-            for path in (Path(folder, name) for name in names if STAGED_MARK in name):
-                with contextlib.suppress(FileNotFoundError):  # it is whole by now, and has its name
-                    removed += self._remove_if_old(path, before_ms)
-        return removed
-
-    def _remove_if_old(self, path: Path, before_ms: int) -> bool:
-        is_old = path.stat().st_mtime * 1000 < before_ms
-        if is_old:
-            path.unlink()
-            self._prune(str(path.relative_to(self._folder or "")))
-        return is_old
+        return self._engine.remove_cut_off(before_ms)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; one that is not there is no error."""
-        for key in keys:
-            with contextlib.suppress(ObjectNotFound), _translated(key):
-                obstore.delete(self._store, key)
-            self._prune(key)
-
-    @contextlib.contextmanager
-    def local_file(self, key: str) -> Iterator[Path]:
-        """The object as a file: the stored one in a folder store, else a copy that is gone after the block."""
-        if self._folder is not None:
-            path = self._folder / key
-            if not path.is_file():
-                raise ObjectNotFound(f"there is no object {key}")
-            yield path
-            return
-        with tempfile.NamedTemporaryFile(suffix=Path(key).suffix) as file:
-            for chunk in self.chunks(key):
-                file.write(chunk)
-            file.flush()
-            yield Path(file.name)
+        named = list(keys)
+        if named:
+            with translated(named[0]):
+                self._engine.delete(named)
 
     def _are_equal(self, first: str, second: str) -> bool:
-        if self.size(first) != self.size(second):
+        one, other = StoredObject.opened(self._client, first), StoredObject.opened(self._client, second)
+        if one.size_bytes != other.size_bytes:
             return False
-        one, other = self.chunks(first), self.chunks(second)
-        rest_one, rest_other = b"", b""
-        while True:
-            rest_one = rest_one or next(one, b"")
-            rest_other = rest_other or next(other, b"")
-            common = min(len(rest_one), len(rest_other))
-            if rest_one[:common] != rest_other[:common]:
-                return False
-            if common == 0:
-                return rest_one == rest_other
-            rest_one, rest_other = rest_one[common:], rest_other[common:]
-
-    def _sync(self, key: str) -> None:
-        """A folder store keeps what it has confirmed even when the power fails."""
-        if self._folder is None:
-            return
-        for path in (self._folder / key, (self._folder / key).parent):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def _prune(self, key: str) -> None:
-        """Takes away the folders that a removed object leaves empty."""
-        if self._folder is None:
-            return
-        for parent in (self._folder / key).parents:
-            if parent == self._folder:
-                return
-            try:
-                parent.rmdir()
-            except OSError as error:
-                if error.errno == errno.ENOENT:
-                    continue
-                return
-
-
-@contextlib.contextmanager
-def _translated(key: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ObjectNotFound(f"there is no object {key}") from error
-    except AlreadyExistsError as error:
-        raise ObjectExists(f"object {key} is there already") from error
-    except (BaseError, OSError) as error:
-        raise StoreUnavailable(f"the object store does not take {key}: {str(error).splitlines()[0]}") from error
+        size, step = one.size_bytes, REMOTE_CHUNK_BYTES
+        ranges = ((at, min(at + step, size)) for at in range(0, size, step))
+        return all(one.read_range(*part) == other.read_range(*part) for part in ranges)

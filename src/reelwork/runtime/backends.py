@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from reelwork.broker import Broker, SqlBroker, Topology, open_broker
 from reelwork.broker.database_bell import DatabaseBell
@@ -18,6 +20,9 @@ from reelwork.runtime.relay import Relay
 from reelwork.runtime.sweeper import Sweeper
 from reelwork.runtime.world import World
 from reelwork.settings import Config
+
+PATIENCE_SECONDS: Final = {False: 5.0, True: 60.0}
+"""How long a request to the object store is tried again, by whether its caller is patient."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,10 +95,12 @@ async def open_backends(
     world: World | None = None,
     lease_owner: str | None = None,
     declares: bool = True,
+    is_patient: bool = False,
 ) -> Backends:
     """Opens everything. Raises ConfigurationError for what cannot be opened, StoreUnavailable for what is away.
 
-    declares: makes every queue; whoever only looks leaves the broker as it is.
+    declares: makes every queue, and tries what the object store promises; whoever only looks leaves both as they are.
+    is_patient: an object store that is away is no hindrance here, and is waited for when it is needed.
     """
     catalogue = catalogue or load_catalogue()
     world = world or World(reader=ThreadPoolExecutor(1, thread_name_prefix="reelwork-look"))
@@ -117,7 +124,9 @@ async def open_backends(
             await broker.declare(topology)
         else:
             broker.topology = topology
-        objects = open_objects(config.objects_url)
+        objects = open_objects(config.objects_url, patience_seconds=PATIENCE_SECONDS[is_patient])
+        if declares and not is_patient:
+            await asyncio.to_thread(objects.verify)
     except BaseException:
         await broker.close()
         ledger.close()

@@ -39,7 +39,7 @@ def subscriptions_of(catalogue: Catalogue, services: Sequence[str]) -> list[Subs
 async def run_worker(name: str, services: Sequence[str]) -> int:
     """Works until it is told to stop; the exit status of the process."""
     config = Config()
-    backends = await open_backends(config, lease_owner=name)
+    backends = await open_backends(config, lease_owner=name, is_patient=True)
     subscriptions = subscriptions_of(backends.catalogue, services)
     threads = ThreadPoolExecutor(sum(s.prefetch for s in subscriptions) or 1, thread_name_prefix="reelwork-handler")
     worker = Worker(

@@ -296,7 +296,7 @@ def test_a_full_disk_is_said_to_be_one_and_leaves_nothing(server: Server) -> Non
         answer = server.post("/video/submit", files={"file": bytes(12_000_000)})
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
-    assert "the object store does not take" in answer.json()["detail"]
+    assert "the object store fails with" in answer.json()["detail"]
     assert server.leftovers() == ([], [])
 
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from reelwork.cli.app import run
 from reelwork.cli.checkup import Finding, Health, examine
 from reelwork.settings import Config
+from tests.seaweed import CREDENTIALS, fresh_url
 
 
 def findings(config: Config) -> dict[str, Finding]:
@@ -60,6 +61,33 @@ def test_a_broker_that_is_not_there_or_none(tmp_path: Path) -> None:
         assert (found.health, said in found.found, "s3cret" in found.found) == (Health.BROKEN, True, False)
         assert found.fix is not None
         assert "REELWORK_BROKER_URL" in found.fix
+
+
+def test_an_object_store_that_is_away_refuses_us_or_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found_of(url: str) -> Finding:
+        return findings(config_at(tmp_path).model_copy(update={"REELWORK_OBJECTS_URL": url}))["object store"]
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    assert findings(config_at(tmp_path))["object store"].health is Health.FINE
+    fine = found_of(fresh_url())
+    assert (fine.health, "answers" in fine.found) == (Health.FINE, True)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-s3cret")
+    for url, said in (
+        (fresh_url(), "SignatureDoesNotMatch"),
+        ("s3://bucket?endpoint=http://127.0.0.1:1", "does not answer"),
+        ("fax:", "are not known"),
+    ):
+        found = found_of(url)
+        assert (found.health, said in found.found, "s3cret" in found.found) == (Health.BROKEN, True, False)
+        assert found.fix is not None
+        assert "REELWORK_OBJECTS_URL" in found.fix
+
+
+def test_an_object_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    config = config_at(tmp_path).model_copy(update={"REELWORK_OBJECTS_URL": f"file://{tmp_path}/objects"})
+    assert "can be made" in findings(config)["object store"].found
+    assert not (tmp_path / "objects").exists()
 
 
 def test_a_damaged_model(tmp_path: Path, own_models: Path) -> None:
