@@ -22,6 +22,7 @@ from reelwork.ledger import Job, JobStatus
 from reelwork.ledger.records import Known
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Subscription
+from reelwork.runtime.metrics.catalogue import HANDLER_TIME
 from reelwork.runtime.outcome import HandlerTimeout, contained, describe, event_of, run_inline, within
 from reelwork.runtime.recording import Recording
 from reelwork.runtime.stage_run import JobAtHand, StageRun
@@ -74,10 +75,16 @@ class StageGroup:
         async with self._kept():
             try:
                 await self._work()
+                self._count()
                 await self._recording.record()
             except asyncio.CancelledError:
                 await self._release([run for run in self._runs if not run.is_over])
                 raise
+
+    def _count(self) -> None:
+        if self._calls:
+            service, queue = self._subscription.service, self._subscription.queue
+            HANDLER_TIME.observe(self.seconds_busy / self._calls, service, queue, times=self._calls)
 
     async def hand_back(self) -> None:
         """Gives what was not begun to the next worker; where that fails, its lease ends."""
