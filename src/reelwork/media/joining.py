@@ -176,7 +176,7 @@ def _verify(output: Path, sound_packets: int, plan: CutPlan) -> None:
                 sounds += bool(packet.size)
             elif (
                 isinstance(stream, VideoStream)
-                and made.presents(packet)
+                and made.presents(cast("Packet[VideoStream]", packet))
                 and packet.pts is not None
                 and packet.time_base is not None
             ):
