@@ -3,6 +3,7 @@
 It knows files only: no job, no store, no analyzer.
 """
 
+from reelwork.media.converting import convert_frames, count_frames
 from reelwork.media.cutting import CutPlan, Segment, cut_segments, plan_cuts
 from reelwork.media.decode import VideoDecoder, decode_frames
 from reelwork.media.frame import Frame
@@ -26,6 +27,8 @@ __all__ = [
     "VideoInfo",
     "build_frame_index",
     "check_sound",
+    "convert_frames",
+    "count_frames",
     "cut_segments",
     "decode_frames",
     "join_segments",

@@ -59,6 +59,21 @@ def stage_output_key(job_id: str, stage: str, asset_id: str, attempt: str) -> st
     return stages_prefix(job_id) + "/".join(parts)
 
 
+def cut_plan_key(job_id: str) -> str:
+    """Where the video of a job is cut into segments."""
+    return f"{job_prefix(job_id)}segments/plan.json"
+
+
+def build_output_segment_key(job_id: str, segment_index: int) -> str:
+    """A segment as it was converted."""
+    return f"{job_prefix(job_id)}segments/{segment_index}.mp4"
+
+
+def final_key(job_id: str) -> str:
+    """The converted video of a job; the first writer wins."""
+    return f"{job_prefix(job_id)}final.mp4"
+
+
 def artifacts_prefix(job_id: str) -> str:
     """Everything that a job has made for people to look at."""
     return f"{job_prefix(job_id)}artifacts/"

@@ -93,11 +93,10 @@ def side_by_side_half(left: Picture, right: Picture) -> Picture:
     """Both views at half their width: as wide as one. An odd width gives the left view the column more."""
     height, width = left.shape[:2]
     first = width - width // 2
-    halves = [
-        cv2.resize(view, (columns, height), interpolation=cv2.INTER_AREA)
-        for view, columns in ((left, first), (right, width - first))
-    ]
-    return np.asarray(np.hstack(halves), dtype=np.uint8)
+    half = np.empty_like(left)
+    cv2.resize(left, (first, height), dst=half[:, :first], interpolation=cv2.INTER_AREA)
+    cv2.resize(right, (width - first, height), dst=half[:, first:], interpolation=cv2.INTER_AREA)
+    return np.asarray(half, dtype=np.uint8)
 
 
 def anaglyph(left: Picture, right: Picture) -> Picture:
