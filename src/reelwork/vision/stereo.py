@@ -96,13 +96,13 @@ def side_by_side_half(left: Picture, right: Picture) -> Picture:
     half = np.empty_like(left)
     cv2.resize(left, (first, height), dst=half[:, :first], interpolation=cv2.INTER_AREA)
     cv2.resize(right, (width - first, height), dst=half[:, first:], interpolation=cv2.INTER_AREA)
-    return np.asarray(half, dtype=np.uint8)
+    return half
 
 
 def anaglyph(left: Picture, right: Picture) -> Picture:
     """One picture for red and cyan glasses."""
     mixed = cv2.transform(left.astype(np.float32), DUBOIS_LEFT) + cv2.transform(right.astype(np.float32), DUBOIS_RIGHT)
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
 
 
 LAYOUTS: Final[dict[str, Callable[[Picture, Picture], Picture]]] = {
