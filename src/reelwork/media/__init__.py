@@ -3,9 +3,9 @@
 It knows files only: no job, no store, no analyzer.
 """
 
-from reelwork.media.converting import convert_frames, count_frames
+from reelwork.media.converting import convert_frames, count_frames, frames_of
 from reelwork.media.cutting import CutPlan, Segment, cut_segments, plan_cuts
-from reelwork.media.decode import VideoDecoder, decode_frames
+from reelwork.media.decode import VideoDecoder, decode_frames, sampled_pictures
 from reelwork.media.frame import Frame
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.indexing import build_frame_index
@@ -31,10 +31,12 @@ __all__ = [
     "count_frames",
     "cut_segments",
     "decode_frames",
+    "frames_of",
     "join_segments",
     "plan_cuts",
     "probe_in_child",
     "probe_video",
+    "sampled_pictures",
     "select_frames",
     "split_at_keyframes",
 ]

@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import Final
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
 from av import VideoFrame
@@ -23,7 +22,7 @@ from reelwork.errors import UndecodableFrames, UnreadableMedia
 Picture = npt.NDArray[np.uint8]
 """Blue, green and red, (height, width, 3)."""
 
-QUARTER_TURNS: Final = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+QUARTER_TURN_DEGREES: Final = 90
 QUALITY: Final = "18"
 """libx264's constant rate factor; at 18 few people see a difference to the source."""
 PRESET: Final = "veryfast"
@@ -50,6 +49,15 @@ def convert_frames(data: bytes, convert: Callable[[Picture], Picture], *, frame_
             raise UnreadableMedia("the segment holds no frames")
         made.mux(encoder.encode(None))
     return buffer.getvalue()
+
+
+def frames_of(data: bytes, *, count_max: int) -> Iterator[Picture]:
+    """Some pictures of a segment, spread over it. Raises UnreadableMedia, UndecodableFrames."""
+    step = max(1, -(-count_frames(data) // count_max))
+    with _opened(data) as source:
+        for number, frame in enumerate(_whole(source, source.streams.video[0])):
+            if number % step == 0:
+                yield _upright(frame)
 
 
 def count_frames(data: bytes) -> int:
@@ -87,8 +95,8 @@ def _whole(source: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
 
 def _upright(frame: VideoFrame) -> Picture:
     picture = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-    turn = QUARTER_TURNS.get(round(frame.rotation) % 360)
-    return picture if turn is None else np.asarray(cv2.rotate(picture, turn), dtype=np.uint8)
+    turns = round(frame.rotation / QUARTER_TURN_DEGREES) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
 def _encoder(made: OutputContainer, given: VideoStream, picture: Picture, frame_packing: int | None) -> VideoStream:

@@ -59,8 +59,8 @@ def stage_output_key(job_id: str, stage: str, asset_id: str, attempt: str) -> st
     return stages_prefix(job_id) + "/".join(parts)
 
 
-def cut_plan_key(job_id: str) -> str:
-    """Where the video of a job is cut into segments."""
+def stereo_plan_key(job_id: str) -> str:
+    """Where the video of a job is cut into segments, and how deep it is."""
     return f"{job_prefix(job_id)}segments/plan.json"
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
+from reelwork.vision.opencv import Picture, cv2
+
 Disparity = npt.NDArray[np.float32]
 """Pixels between a point's places in the two views, left minus right, (height, width); positive: before the screen."""
 

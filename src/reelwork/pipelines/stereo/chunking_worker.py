@@ -6,13 +6,16 @@ import hashlib
 from typing import Final
 
 from reelwork.events import SegmentsPlanned, SegmentUploaded, StereoSubmitted, segment_key, stable_event_id
-from reelwork.media import check_sound, cut_segments, plan_cuts
-from reelwork.objects.keys import cut_plan_key
-from reelwork.pipelines.stereo import cut_plan
+from reelwork.media import check_sound, cut_segments, plan_cuts, sampled_pictures
+from reelwork.objects.keys import stereo_plan_key
+from reelwork.pipelines.stereo.models import load_model
 from reelwork.pipelines.stereo.parameters import StereoJob
+from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.runtime import Context, Service
 
 INPUT_BUCKET: Final = "reelwork"
+FRAMES_SAMPLED: Final = 32
+"""Of a video, to see how deep it is."""
 
 chunking_worker = Service("chunking-worker")
 
@@ -23,15 +26,16 @@ def handle_stereo_submitted(event: StereoSubmitted, context: Context) -> None:
     job = StereoJob.model_validate(context.job.parameters)
     with context.objects.local_file(context.job.input_path) as path:
         check_sound(path)
-        plan = plan_cuts(path, target_seconds=job.segment_seconds)
-    key = cut_plan_key(event.job_id)
-    context.objects.put(key, cut_plan.to_bytes(plan))
+        cuts = plan_cuts(path, target_seconds=job.segment_seconds)
+        plan = StereoPlan(cuts, load_model(job.model).depth_range(sampled_pictures(path, FRAMES_SAMPLED)))
+    key = stereo_plan_key(event.job_id)
+    context.objects.put(key, plan.to_bytes())
     context.start_job()
     context.emit(
         SegmentsPlanned(
             job_id=event.job_id,
             event_id=stable_event_id(f"{event.job_id}/{SegmentsPlanned.topic}"),
-            total_segments=len(plan.segments),
+            total_segments=len(cuts.segments),
             plan_key=key,
         )
     )
@@ -41,9 +45,9 @@ def handle_stereo_submitted(event: StereoSubmitted, context: Context) -> None:
 def handle_segments_planned(event: SegmentsPlanned, context: Context) -> None:
     """One segment is in memory at a time."""
     job = StereoJob.model_validate(context.job.parameters)
-    plan = cut_plan.from_bytes(context.objects.get(event.plan_key))
+    plan = StereoPlan.from_bytes(context.objects.get(event.plan_key))
     with context.objects.local_file(context.job.input_path) as path:
-        for segment_index, data in cut_segments(path, plan):
+        for segment_index, data in cut_segments(path, plan.cuts):
             context.raise_if_cancelled()
             key = segment_key(event.job_id, segment_index, event.total_segments, job.mode)
             context.objects.put(key, data)

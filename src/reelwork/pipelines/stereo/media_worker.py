@@ -12,10 +12,10 @@ from typing import Any, Final
 from reelwork.events import ReassemblyCompleted, SegmentsCompleted
 from reelwork.ledger import CompletionPolicy
 from reelwork.media import join_segments
-from reelwork.objects.keys import build_output_segment_key, cut_plan_key, final_key, stage_output_key
-from reelwork.pipelines.stereo import cut_plan
+from reelwork.objects.keys import build_output_segment_key, final_key, stage_output_key, stereo_plan_key
 from reelwork.pipelines.stereo.models import load_model
 from reelwork.pipelines.stereo.parameters import StereoJob
+from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.runtime import Context, Service
 
 REASSEMBLY_STAGE: Final = "reassembly"
@@ -33,10 +33,10 @@ media_worker = Service("media-worker")
 def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dict[str, Any]:
     """Safe to repeat: the final key gets a whole video or none, and an equal one that is there is adopted."""
     objects, job_id = context.objects, event.job_id
-    plan = cut_plan.from_bytes(objects.get(cut_plan_key(job_id)))
+    cuts = StereoPlan.from_bytes(objects.get(stereo_plan_key(job_id))).cuts
     segments = [
         partial(objects.get, build_output_segment_key(job_id, segment_index))
-        for segment_index in range(len(plan.segments))
+        for segment_index in range(len(cuts.segments))
     ]
     attempt_key = stage_output_key(job_id, REASSEMBLY_STAGE, "final", context.attempt)
     with (
@@ -44,7 +44,7 @@ def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dic
         objects.local_file(context.job.input_path) as source,
     ):
         output = Path(folder) / "final.mp4"
-        joined = join_segments(segments, plan, source, output)
+        joined = join_segments(segments, cuts, source, output)
         context.raise_if_cancelled()
         size_bytes = output.stat().st_size
         with output.open("rb") as made, objects.writer(attempt_key) as file:

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from reelwork.errors import UnreadableMedia
+from reelwork.errors import ObjectNotFound, UnreadableMedia
 from reelwork.events import SegmentsCompleted, SegmentsPlanned, SegmentUploaded
 from reelwork.ledger import CompletionPolicy
 from reelwork.media import count_frames
-from reelwork.objects.keys import build_output_segment_key, stage_output_key
-from reelwork.pipelines.stereo.models import StereoModel, load_model
+from reelwork.objects import ObjectStore
+from reelwork.objects.keys import build_output_segment_key, stage_output_key, stereo_plan_key
+from reelwork.pipelines.stereo.models import DepthRange, StereoModel, load_model
 from reelwork.pipelines.stereo.parameters import StereoJob
+from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.pipelines.stereo.segment_completion import SegmentCompletion
 from reelwork.runtime import Context, Service
 
@@ -34,7 +36,7 @@ def handle_segment_uploaded(event: SegmentUploaded, context: Context) -> dict[st
     payload, objects = event.payload, context.objects
     model = loaded(StereoJob.model_validate(context.job.parameters).model)
     data = objects.get(event.key)
-    converted = model.process_segment(data, mode=payload.mode)
+    converted = model.process_segment(data, mode=payload.mode, depth_range=depth_range_of(payload.job_id, objects))
     context.raise_if_cancelled()
     frames, wanted = count_frames(converted), count_frames(data)
     if frames != wanted:
@@ -52,6 +54,14 @@ def handle_segment_uploaded(event: SegmentUploaded, context: Context) -> dict[st
         total_segments=payload.total_segments,
     )
     return {**completion.model_dump(mode="json"), "frames": frames, "bytes": len(converted)}
+
+
+def depth_range_of(job_id: str, objects: ObjectStore) -> DepthRange | None:
+    """That of the whole video; None where nobody has looked at it."""
+    try:
+        return StereoPlan.from_bytes(objects.get(stereo_plan_key(job_id))).depth_range
+    except ObjectNotFound:
+        return None
 
 
 @lru_cache(4)

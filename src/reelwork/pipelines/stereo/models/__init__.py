@@ -5,14 +5,19 @@ A model is bytes in, bytes out: a segment as an MP4 file, and the same segment c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 from reelwork.errors import PermanentError
 from reelwork.events import Mode
 
+if TYPE_CHECKING:
+    from reelwork.vision.opencv import Picture
+
 DepthRange = tuple[float, float]
-"""What is nearest and what is farthest in the whole video, in the units of the model."""
+"""What is farthest and what is nearest in the whole video, in the units of the model."""
+FRAME_PACKING: Final[Mapping[Mode, int]] = {"sbs": 3, "sbs-half": 3}
+"""Of H.264's frame packing arrangement message (D.2.26): side by side."""
 
 
 class UnknownModel(PermanentError):
@@ -24,6 +29,10 @@ class StereoModel(Protocol):
 
     @property
     def converts(self) -> bool: ...
+
+    def depth_range(self, pictures: Iterable[Picture]) -> DepthRange | None:
+        """From some pictures of the whole video; None for a model that needs none."""
+        ...
 
     def process_segment(self, data: bytes, *, mode: Mode, depth_range: DepthRange | None = None) -> bytes:
         """The converted segment, with as many frames at the same times. Raises UnreadableMedia."""
@@ -42,7 +51,14 @@ def _shift() -> StereoModel:
     return Shift()
 
 
-MODELS: Final[Mapping[str, Callable[[], StereoModel]]] = {"stub": _stub, "shift": _shift}
+def _depth() -> StereoModel:
+    from reelwork.pipelines.stereo.models.depth import Depth
+    from reelwork.vision.depth import load_depth_estimator
+
+    return Depth(load_depth_estimator())
+
+
+MODELS: Final[Mapping[str, Callable[[], StereoModel]]] = {"stub": _stub, "shift": _shift, "depth": _depth}
 
 
 def check_model(name: str) -> None:

@@ -5,6 +5,7 @@ So most scenes are built: ground before, sky behind. It converts anything, and k
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -12,8 +13,9 @@ import numpy as np
 
 from reelwork.events import Mode
 from reelwork.media import convert_frames
-from reelwork.pipelines.stereo.models import DepthRange
-from reelwork.vision.stereo import LAYOUTS, Disparity, Picture, render_views
+from reelwork.pipelines.stereo.models import FRAME_PACKING, DepthRange
+from reelwork.vision.opencv import Picture
+from reelwork.vision.stereo import LAYOUTS, Disparity, render_views
 
 NEAREST_FRACTION: Final = 0.01
 FARTHEST_FRACTION: Final = -0.015
@@ -22,6 +24,10 @@ FARTHEST_FRACTION: Final = -0.015
 
 class Shift:
     converts: Final = True
+
+    def depth_range(self, pictures: Iterable[Picture]) -> DepthRange | None:  # noqa: ARG002
+        """It looks at no picture."""
+        return None
 
     def process_segment(self, data: bytes, *, mode: Mode, depth_range: DepthRange | None = None) -> bytes:  # noqa: ARG002
         """The segment with two views made of each frame."""
@@ -32,10 +38,6 @@ class Shift:
             return layout(*render_views(picture, ramp(height, width)))
 
         return convert_frames(data, convert, frame_packing=FRAME_PACKING.get(mode))
-
-
-FRAME_PACKING: Final[dict[Mode, int]] = {"sbs": 3, "sbs-half": 3}
-"""Of H.264's frame packing arrangement message (D.2.26): side by side."""
 
 
 @lru_cache(4)
