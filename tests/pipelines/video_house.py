@@ -78,6 +78,12 @@ class VideoHouse:
             self.clock.advance(100)
         raise AssertionError(f"the job is not over: {job}")
 
+    async def finish_again(self, job_id: str) -> Job:
+        """As `finish`, of a job that something of it brings back."""
+        while await self.step():
+            pass
+        return await self.finish(job_id)
+
     def topics(self, job_id: str) -> list[str]:
         return [row.topic for row in self.backends.ledger.outbox(job_id)]
 
