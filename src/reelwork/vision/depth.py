@@ -83,7 +83,8 @@ class DepthEstimator:
             raise UnusableModel(f"{name} gives {values.shape} numbers, not one finite number for each place")
         if self.configuration.meaning is Meaning.INVERSE_DEPTH:
             return values
-        return np.reciprocal(np.maximum(values, np.float32(NEAREST_METRES)))
+        # No distance at all is what such networks say of the sky.
+        return np.where(values > 0, np.reciprocal(np.maximum(values, np.float32(NEAREST_METRES))), np.float32(0))
 
     def depth_range(self, pictures: Iterable[Picture]) -> DepthRange | None:
         """Of some pictures of a video; outliers do not count. None where there are no pictures."""

@@ -47,9 +47,8 @@ def render_views(picture: Picture, disparity: Disparity) -> tuple[Picture, Pictu
 
 def _view(picture: Picture, halves: npt.NDArray[np.int16], side: int) -> Picture:
     """halves: half the disparity, in steps; side: 1 for the left view, where what is near lies further to the right."""
-    seen = _fill_from_behind(_project(halves, side))
+    columns = _source_columns(_project(halves, side), side)
     height, width = halves.shape
-    columns = np.arange(width, dtype=np.float32) - seen * np.float32(side / STEPS_PER_PIXEL)
     rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], (height, width))
     view = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(view, dtype=np.uint8)
@@ -69,19 +68,25 @@ def _project(halves: npt.NDArray[np.int16], side: int) -> npt.NDArray[np.int16]:
     return view.reshape(height, width)
 
 
-def _fill_from_behind(seen: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """Gives each empty pixel the farther of its neighbours in the row."""
-    is_empty = seen == EMPTY
-    if not is_empty.any():
-        return seen
+def _source_columns(seen: npt.NDArray[np.int16], side: int) -> npt.NDArray[np.float32]:
+    """Where in its row of the picture each pixel of the view comes from.
+
+    A gap shows what nobody has seen. It gets the farther of its neighbours, mirrored: the background goes on like that.
+    """
     width = seen.shape[1]
     columns = np.arange(width, dtype=np.int32)
+    sources = columns.astype(np.float32) - seen * np.float32(side / STEPS_PER_PIXEL)
+    is_empty = seen == EMPTY
+    if not is_empty.any():
+        return sources
     before = np.maximum.accumulate(np.where(is_empty, -1, columns), axis=1)
     behind = np.minimum.accumulate(np.where(is_empty, width, columns)[:, ::-1], axis=1)[:, ::-1]
-    left = np.take_along_axis(seen, np.maximum(before, 0), axis=1)
-    right = np.take_along_axis(seen, np.minimum(behind, width - 1), axis=1)
-    farther = np.where(before < 0, right, np.where(behind == width, left, np.minimum(left, right)))
-    return np.where(is_empty, np.where(farther == EMPTY, 0, farther), seen).astype(np.int16)
+    left, right = np.maximum(before, 0), np.minimum(behind, width - 1)
+    is_left_farther = np.take_along_axis(seen, left, axis=1) <= np.take_along_axis(seen, right, axis=1)
+    is_from_left = (behind == width) | ((before >= 0) & is_left_farther)
+    edge = np.where(is_from_left, left, right)
+    mirrored = np.take_along_axis(sources, edge, axis=1) - (columns - edge).astype(np.float32)
+    return np.where(is_empty, np.clip(mirrored, 0, np.float32(width - 1)), sources)
 
 
 def side_by_side(left: Picture, right: Picture) -> Picture:
