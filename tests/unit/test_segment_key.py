@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reelwork.errors import ContractViolation
-from reelwork.events import MODES, SegmentUploaded, VideoWorkerPayload, parse_segment_key, segment_key, validated
+from reelwork.events import MODES, SegmentUploaded, validated
+from reelwork.objects.keys import VideoWorkerPayload, parse_segment_key, segment_key
 
 JOB = "0f5b3a8e-7a51-4e29-8c39-3d3f4ad3c001"
 BUCKET = "input-bucket"

@@ -78,7 +78,7 @@ from reelwork.events.match import (
     VideosSearchRequest,
     joined,
 )
-from reelwork.events.segment_key import MODES, Mode, VideoWorkerPayload, parse_segment_key, segment_key
+from reelwork.events.segment_key import MODES, Mode
 from reelwork.events.stereo import (
     ReassemblyCompleted,
     SegmentsCompleted,
@@ -150,7 +150,6 @@ __all__ = [
     "VideoRangesBatch",
     "VideoRangesCompleted",
     "VideoSubmitted",
-    "VideoWorkerPayload",
     "VideosCollectionsCompleted",
     "VideosFoundBatch",
     "VideosKeyframesReady",
@@ -161,11 +160,9 @@ __all__ = [
     "json_schema",
     "new_event_id",
     "parse_event",
-    "parse_segment_key",
     "range_asset_id",
     "schema_name",
     "segment_asset_id",
-    "segment_key",
     "stable_event_id",
     "validate_event",
     "validated",

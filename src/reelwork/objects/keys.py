@@ -1,4 +1,7 @@
-"""The only place where object keys are made. A key never holds anything a user typed."""
+"""The only place where object keys are made. A key never holds anything a user typed.
+
+Those of segments are told of by events, which read them: their grammar lies one floor lower.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import re
 from typing import Final
 
 from reelwork.events import JOB_ID_PATTERN
+from reelwork.events.segment_key import VideoWorkerPayload as VideoWorkerPayload
+from reelwork.events.segment_key import parse_segment_key as parse_segment_key
+from reelwork.events.segment_key import segment_key as segment_key
 
 INPUT_PREFIX: Final = "input/"
 

@@ -15,9 +15,9 @@ import pytest
 
 from reelwork.broker import Faults
 from reelwork.errors import PermanentError
-from reelwork.events import SegmentUploaded, segment_key
+from reelwork.events import SegmentUploaded
 from reelwork.ledger import AssetState, JobStatus, Work
-from reelwork.objects.keys import build_output_segment_key, final_key, results_key
+from reelwork.objects.keys import build_output_segment_key, final_key, results_key, segment_key
 from reelwork.pipelines.stereo.models.shift import ramp
 from reelwork.pipelines.stereo.pipeline import pipeline
 from reelwork.vision.stereo import LAYOUTS, render_views

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from reelwork.events import SegmentsPlanned, SegmentUploaded, StereoSubmitted, segment_key, stable_event_id
+from reelwork.events import SegmentsPlanned, SegmentUploaded, StereoSubmitted, stable_event_id
 from reelwork.media import check_sound, cut_segments, plan_cuts, sampled_pictures
-from reelwork.objects.keys import stereo_plan_key
+from reelwork.objects.keys import segment_key, stereo_plan_key
 from reelwork.pipelines.stereo.models import load_model
 from reelwork.pipelines.stereo.parameters import StereoJob
 from reelwork.pipelines.stereo.plan import StereoPlan
