@@ -76,6 +76,11 @@ class Config(BaseSettings):
         "efficientnet-lite0",
         description="Image encoder of the match pipeline: its name, or the .json configuration beside an ONNX file.",
     )
+    MODEL: str = Field("stub", description="Model of stereo jobs that name none: stub, shift or depth.")
+    REELWORK_STEREO_DEPTH: str = Field(
+        "fastdepth",
+        description="Depth network of the stereo pipeline: its name, or the .json configuration beside an ONNX file.",
+    )
     REELWORK_API_TOKEN: SecretStr | None = Field(
         None, description="Bearer token of the API; must be set to listen beyond loopback."
     )

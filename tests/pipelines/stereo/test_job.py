@@ -28,7 +28,7 @@ JOBS, PLANNED = "q.chunking_worker.jobs", "q.chunking_worker.segments.planned"
 SEGMENTS, TOTALS = "q.video_worker.segments", "q.video_worker.segments.batch"
 ENDS = "q.media_worker.segments.completed"
 BEFORE_THE_END = (JOBS, PLANNED, SEGMENTS, TOTALS)
-SHORT = {"segment_seconds": 0.3}
+SHORT = {"segment_seconds": 0.3, "model": "shift"}
 
 
 def open_house(folder: Path, *, faults: Faults | None = None, seed: int = 0) -> AbstractAsyncContextManager[VideoHouse]:
@@ -128,7 +128,7 @@ class TestResult:
         async def test() -> None:
             clip = clip_with_sound(tmp_path)
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip, model="stub", **SHORT)
+                job_id = await house.submit(clip, **{**SHORT, "model": "stub"})
                 await house.finish(job_id)
                 (account,) = json.loads(house.backends.objects.get(results_key(job_id)))
                 assert (account["is_converted"], account["frames"], account["model"]) == (False, 30, "stub")
@@ -147,6 +147,21 @@ class TestResult:
                 assert first.result["output_s3_uri"] == f"s3://reelwork/{build_output_segment_key(job_id, 0)}"
                 assert (first.result["segment_index"], first.result["total_segments"]) == (0, 3)
                 assert first.result["completed_at"].endswith("Z")
+
+        run(test())
+
+    def test_a_job_that_names_no_model_gets_that_of_the_setting(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            clip = write_clip(tmp_path / "clip.mp4")
+            async with open_house(tmp_path / "data") as house:
+                assert house.backends.ledger.job(await house.submit(clip)).parameters["model"] == "stub"
+                monkeypatch.setenv("MODEL", "shift")
+                assert house.backends.ledger.job(await house.submit(clip)).parameters["model"] == "shift"
+                monkeypatch.setenv("MODEL", "stereocrafter")
+                with pytest.raises(PermanentError, match="'stereocrafter'; there are: stub, shift, depth"):
+                    await house.submit(clip)
 
         run(test())
 

@@ -8,20 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelwork.events import Mode
 from reelwork.pipelines.stereo.models import check_model
+from reelwork.settings import Config
 
-DEFAULT_MODEL: Final = "shift"
 DEFAULT_SEGMENT_SECONDS: Final = 10.0
 
 
 class StereoParameters(BaseModel):
     """mode: side by side (`sbs`, or `sbs-half` at the width of one view), or `anaglyph` for red and cyan glasses.
-    model: how the second view is made. segment_seconds: length of a segment, at least; cuts lie at keyframes.
+    model: how the second view is made; that of the setting MODEL if not given. segment_seconds: length of a segment, at least; cuts lie at keyframes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode = "sbs"
-    model: str = DEFAULT_MODEL
+    model: str = Field(default_factory=lambda: Config().MODEL)
     segment_seconds: float = Field(DEFAULT_SEGMENT_SECONDS, ge=0.1, le=3_600)
 
 

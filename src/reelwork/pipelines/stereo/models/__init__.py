@@ -53,9 +53,10 @@ def _shift() -> StereoModel:
 
 def _depth() -> StereoModel:
     from reelwork.pipelines.stereo.models.depth import Depth
+    from reelwork.settings import Config
     from reelwork.vision.depth import load_depth_estimator
 
-    return Depth(load_depth_estimator())
+    return Depth(load_depth_estimator(Config().REELWORK_STEREO_DEPTH))
 
 
 MODELS: Final[Mapping[str, Callable[[], StereoModel]]] = {"stub": _stub, "shift": _shift, "depth": _depth}
