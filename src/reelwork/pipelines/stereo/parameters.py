@@ -15,7 +15,8 @@ DEFAULT_SEGMENT_SECONDS: Final = 10.0
 
 class StereoParameters(BaseModel):
     """mode: side by side (`sbs`, or `sbs-half` at the width of one view), or `anaglyph` for red and cyan glasses.
-    model: how the second view is made; that of the setting MODEL if not given. segment_seconds: length of a segment, at least; cuts lie at keyframes.
+    model: how the second view is made; that of the setting MODEL if not given. segment_seconds: length of a segment, at
+    least; cuts lie at keyframes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
