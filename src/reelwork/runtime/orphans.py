@@ -24,22 +24,29 @@ log = structlog.get_logger("reelwork.sweeper")
 
 
 class Orphans:
-    """Blocking."""
+    """Blocking. Its time is the clock's, but for jumps ahead: an upload of this moment must not look an hour old
+    because somebody has set the clock.
+    """
 
     def __init__(self, ledger: Ledger, objects: ObjectStore, *, world: World) -> None:
         self._ledger = ledger
         self._objects = objects
         self._world = world
         self._inputs_due_at_ms = 0
+        self._ahead_of_monotonic = world.clock() - world.monotonic()
 
     def remove(self) -> None:
         """Looks at the jobs that are over each time, and at the inputs once an hour."""
-        now_ms = self._world.now_ms()
+        now_ms = self._now_ms()
         before_ms = now_ms - ORPHAN_AGE_SECONDS * 1000
         self._remove_attempts(before_ms)
         if now_ms >= self._inputs_due_at_ms:
             self._inputs_due_at_ms = now_ms + ORPHAN_AGE_SECONDS * 1000
             self._remove_inputs(before_ms)
+
+    def _now_ms(self) -> int:
+        steady = self._ahead_of_monotonic + self._world.monotonic()
+        return round(min(self._world.clock(), steady) * 1000)
 
     def _remove_attempts(self, before_ms: int) -> None:
         for job in self._ledger.unswept_jobs(ended_before_ms=before_ms, limit=JOBS_PER_SWEEP_MAX):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,8 @@ def nothing(_event: object, _context: object) -> None: ...
 
 
 def orphans_of(house: House) -> Orphans:
-    return Orphans(house.backends.ledger, house.backends.objects, world=house.backends.world)
+    world = replace(house.backends.world, monotonic=house.clock)
+    return Orphans(house.backends.ledger, house.backends.objects, world=world)
 
 
 def remove_after(house: House, seconds: float) -> None:
@@ -104,6 +106,24 @@ class TestInputs:
                 remove_after(house, 1)
                 assert set(objects.keys("input/")) == {known, fresh}
                 assert not cut_off.parent.exists()
+
+        run(test())
+
+    def test_a_clock_that_jumps_ahead_makes_nothing_old(self, tmp_path: Path) -> None:
+        async def test() -> None:
+            async with open_house(tmp_path, stage_service(nothing)) as house:
+                objects, true_time = house.backends.objects, house.clock()
+                world = replace(house.backends.world, monotonic=lambda: true_time)
+                orphans = Orphans(house.backends.ledger, objects, world=world)
+                uploaded = input_key(str(uuid4()))  # its job is committed in a moment
+                objects.put(uploaded, b"video")
+                os.utime(tmp_path / "objects" / uploaded, (true_time, true_time))
+                house.clock.advance(2 * ORPHAN_AGE_SECONDS)
+                orphans.remove()
+                assert objects.exists(uploaded)
+                true_time += 2 * ORPHAN_AGE_SECONDS
+                orphans.remove()
+                assert not objects.exists(uploaded)
 
         run(test())
 
