@@ -24,6 +24,7 @@ _CAUSE: Final = re.compile(r'(?:message|error): "([^"]{1,200})"')
 _KIND: Final = re.compile(r"kind: ([A-Z][a-z]+)")
 _QUERY: Final = re.compile(r"(https?://[^\s?]*)\?\S*")
 _NO_BUCKET: Final = "<Code>NoSuchBucket</Code>"
+_CLOCKS_DIFFER: Final = "RequestTimeTooSkewed"
 _METADATA_SERVICE: Final = "http://169.254.169.254/"  # asked for a role where nothing else gives credentials
 
 
@@ -43,7 +44,12 @@ def translated(key: str) -> Iterator[None]:
     except AlreadyExistsError:
         raise ObjectExists(f"object {key} is there already") from None
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise StoreRefuses(f"the object store refuses {key}: {reason(error)}") from None
+        why = reason(error)
+        if why.startswith(_CLOCKS_DIFFER):
+            raise StoreUnavailable(
+                f"the object store refuses {key}: {why}; set the clock of this machine right"
+            ) from None
+        raise StoreRefuses(f"the object store refuses {key}: {why}") from None
     except (BaseError, OSError) as error:
         why = reason(error)
         kind = StoreRefuses if why == NO_CREDENTIALS else StoreUnavailable
