@@ -23,8 +23,8 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## analyse a real clip on this machine: progress, one completion, a contact sheet in demo-output/
 	@$(BIN)/reelwork demo --output demo-output
 
-test: $(READY)  ## run all tests, two at once (TESTS=path for some of them, AT_ONCE=1 one after another)
-	@$(BIN)/python -m pytest -n $(or $(AT_ONCE),2) --dist worksteal $(TESTS)
+test: $(READY)  ## run all tests
+	@$(BIN)/python -m pytest $(TESTS)
 
 scenarios: $(READY)  ## run the scenarios of the requirements by name and print scenario x store
 	@$(BIN)/python scripts/scenarios.py
@@ -39,7 +39,7 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 	$(BIN)/python scripts/env_example.py --check
 	$(BIN)/python scripts/requirements.py --check
 
-chaos: $(READY)  ## kill processes and databases at work and print what it costs (KILLS=50 SEED=1 STORE=sqlite; all stores by default)
+chaos: $(READY)  ## kill processes and servers at work and print what it costs (KILLS=50 SEED=1 STORE=sqlite, postgresql, rabbitmq-stack or redis-stack; all by default)
 	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),50) --seed $(or $(SEED),1) $(addprefix --store ,$(STORE))
 
 simulate: $(READY)  ## run whole jobs under seeded faults on a virtual clock: SEEDS=2000 of them, or replay SEED=n
@@ -56,6 +56,7 @@ bench: $(READY) $(BENCH_READY)  ## measure the ledger, fan-in beside Celery, Dra
 	@$(BIN)/python benchmarks/postgresql.py
 	@$(BIN)/python benchmarks/fan_in.py
 	@$(BIN)/python benchmarks/analyze.py
+	@$(BIN)/python benchmarks/scale_out.py
 	@$(BIN)/python benchmarks/match_pipeline.py
 
 $(BENCH_READY): benchmarks/contenders/requirements.txt

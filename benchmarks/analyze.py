@@ -65,10 +65,14 @@ STEPS = ("store and probe", "plan", "analyse", "merge")
 
 
 class Node:
-    """What `reelwork serve` runs, less its HTTP: relay, sweeper and worker processes, on a loop in a thread."""
+    """What `reelwork serve` runs, less its HTTP: relay, sweeper and worker processes, on a loop in a thread.
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    settings: by their names, where it is to stand on something else than the data folder.
+    """
+
+    def __init__(self, data: Path, *, workers: int = WORKERS, **settings: str) -> None:
+        self._config = Config(REELWORK_DATA_DIR=data, REELWORK_LOG_LEVEL="warning", **settings)
+        self._workers = workers
         self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, Backends]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="node")
 
@@ -83,13 +87,13 @@ class Node:
 
     async def _run(self) -> None:
         try:
-            backends = await open_backends(Config(REELWORK_DATA_DIR=self._data, REELWORK_LOG_LEVEL="warning"))
+            backends = await open_backends(self._config)
         except BaseException as error:
             self._started.set_exception(error)
             raise
         stop = asyncio.Event()
         self._started.set_result((asyncio.get_running_loop(), stop, backends))
-        await run_node(backends, stop, workers=WORKERS)
+        await run_node(backends, stop, workers=self._workers)
         await backends.close()
 
     def worker_pids(self) -> list[int]:
@@ -147,8 +151,8 @@ class JobRun:
 
 
 @dataclass(frozen=True)
-class Half:
-    """A part of a video: [start, end) in presentation times; it begins at a keyframe. end: None = to the last."""
+class Part:
+    """Of a video: [start, end) in presentation times; it begins at a keyframe. end: None = to the last."""
 
     path: Path
     start: int
@@ -156,13 +160,13 @@ class Half:
 
 
 class Bare:
-    """The yardstick: two warm processes and a pipe to each."""
+    """The yardstick: warm processes and a pipe to each."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = WORKERS) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        for _ in range(WORKERS):
+        for _ in range(workers):
             own, theirs = context.Pipe()
             process = context.Process(target=_work_bare, args=(theirs,), daemon=True)
             process.start()
@@ -181,45 +185,46 @@ class Bare:
             pipe.send(None)
             process.join()
 
-    def run(self, halves: list[Half], pipeline_id: str, frames: int) -> float:
+    def run(self, parts: list[Part], pipeline_id: str, frames: int) -> float:
         started = time.perf_counter()
-        for pipe, half in zip(self._pipes, halves, strict=True):
-            pipe.send((half, pipeline_id))
+        for pipe, part in zip(self._pipes, parts, strict=True):
+            pipe.send((part, pipeline_id))
         analysed = sum(pipe.recv() for pipe in self._pipes)
         seconds = time.perf_counter() - started
         assert analysed == frames, f"{analysed} frames instead of {frames}"
         return seconds
 
 
-def halves_of(clip: Path) -> tuple[list[Half], int]:
-    """The two halves, cut at the keyframe nearest to the middle, and how many frames they have together."""
+def parts_of(clip: Path, count: int = WORKERS) -> tuple[list[Part], int]:
+    """As many equal parts, each cut at the nearest keyframe, and how many frames they have together."""
     index = build_frame_index(clip)
-    cut = min(index.keyframes.tolist(), key=lambda keyframe: abs(keyframe - len(index) / 2))
-    middle = index.pts.item(cut)
-    return [Half(clip, index.pts.item(0), middle), Half(clip, middle, None)], len(index)
+    keyframes = index.keyframes.tolist()
+    cuts = [min(keyframes, key=lambda at: abs(at - len(index) * number / count)) for number in range(1, count)]
+    times = [index.pts.item(at) for at in (0, *cuts)]
+    return [Part(clip, start, end) for start, end in pairwise([*times, None])], len(index)
 
 
 def _work_bare(pipe: Connection) -> None:
     loaded: dict[str, tuple[Analyzer, ...]] = {}
     while (task := pipe.recv()) is not None:
-        half, pipeline_id = task
+        part, pipeline_id = task
         if pipeline_id not in loaded:
             loaded[pipeline_id] = load_analyzers(pipeline_id)
-        pipe.send(_analyse_bare(half, loaded[pipeline_id]))
+        pipe.send(_analyse_bare(part, loaded[pipeline_id]))
 
 
-def _analyse_bare(half: Half, analyzers: tuple[Analyzer, ...]) -> int:
+def _analyse_bare(part: Part, analyzers: tuple[Analyzer, ...]) -> int:
     results: list[Any] = []
     last: dict[str, Any] = {}
     converter, frames = PictureConverter(), 0
-    with av.open(str(half.path)) as container:
+    with av.open(str(part.path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        container.seek(half.start, stream=stream)
+        container.seek(part.start, stream=stream)
         for decoded in container.decode(stream):
-            if decoded.pts is None or decoded.pts < half.start:
+            if decoded.pts is None or decoded.pts < part.start:
                 continue
-            if half.end is not None and decoded.pts >= half.end:
+            if part.end is not None and decoded.pts >= part.end:
                 break
             frame = Frame(decoded, frames, decoded.time or 0.0, converter)
             for analyzer in analyzers:
@@ -234,7 +239,7 @@ def _analyse_bare(half: Half, analyzers: tuple[Analyzer, ...]) -> int:
 
 
 def measure_time(node: Node, bare: Bare, clip: Path, pipeline_id: str, pairs: int) -> dict[str, Any]:
-    halves, frames = halves_of(clip)
+    parts, frames = parts_of(clip)
     runs: list[JobRun] = []
     processor: dict[str, list[float]] = {"job": [], "bare": []}
 
@@ -248,7 +253,7 @@ def measure_time(node: Node, bare: Bare, clip: Path, pipeline_id: str, pairs: in
 
     def loop() -> float:
         before = processor_seconds(bare.pids)
-        seconds = bare.run(halves, pipeline_id, frames)
+        seconds = bare.run(parts, pipeline_id, frames)
         processor["bare"].append(processor_seconds(bare.pids) - before)
         return seconds
 
@@ -398,7 +403,7 @@ def main() -> int:
     configure_log("warning")
     os.environ["REELWORK_MODELS_DIR"] = str(CACHE / "reelwork-models")
     timed = options.analyzers.split(",")
-    for model in sorted({model for name in timed for model in _models(name)} | {*_models(ALL_TOGETHER)}):
+    for model in sorted({model for name in timed for model in models_of(name)} | {*models_of(ALL_TOGETHER)}):
         pull_model(model)
     say.print(f"clip of {options.seconds} s (made once, kept in .cache) ...")
     clip = clip_of(options.seconds, options.data)
@@ -432,7 +437,7 @@ def main() -> int:
     return 0
 
 
-def _models(pipeline_id: str) -> list[str]:
+def models_of(pipeline_id: str) -> list[str]:
     from importlib.metadata import entry_points
 
     entries = entry_points(group="reelwork.analyzers")
