@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -144,8 +145,10 @@ class _Line:
             return
         self._writers.add(back)
         try:
-            await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
-        except (OSError, EOFError):
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._carry(reader, back))
+                both.create_task(self._carry(there, writer))
+        except* OSError:
             _reset(writer)
             _reset(back)
         finally:
@@ -227,6 +230,7 @@ async def _keep() -> None:
     lines, loop = _Lines(), asyncio.get_running_loop()
     while order := await loop.run_in_executor(None, sys.stdin.readline):
         print(json.dumps(await lines.obey(**json.loads(order))), flush=True)
+    os._exit(0)  # nobody is left who would hear of what breaks now
 
 
 if __name__ == "__main__":

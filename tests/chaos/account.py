@@ -9,15 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import create_engine, text
-
 from reelwork.events import JobCompleted, JobFailed
 from reelwork.ledger import AssetState, JobStatus, Ledger
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests.chaos import mosaic
 from tests.chaos.customer import Customer, Order
 from tests.chaos.diary import Call
-from tests.chaos.fleet import Blow
+from tests.chaos.fleet import Blow, now_ms
 
 Work = tuple[str, str, str]
 BLAMED: Final = re.compile(r"its worker died \d+ times")
@@ -27,11 +25,15 @@ ONE_EACH: Final = (*mosaic.COMPLETIONS, *mosaic.EFFECTS.values(), mosaic.MosaicS
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """After the blows of one name. progress: seconds from each to the next asset or effect that anybody records.
-    work_in_hand: seconds from the death of a process to the record of all that it had begun, where it had begun any.
+    """After the blows of one name. lasted: seconds from the begin to the end of each, where it has an end. again:
+    seconds from that end until every machine that it hit has begun work anew. progress: seconds from each begin to the
+    next asset or effect that anybody records. work_in_hand: seconds from the death of a process to the record of all
+    that it had begun, where it had begun any.
     """
 
     blows: int
+    lasted: Sequence[float]
+    again: Sequence[float]
     progress: Sequence[float]
     work_in_hand: Sequence[float]
 
@@ -86,16 +88,6 @@ def _announced(ledger: Ledger, job_id: str) -> int:
     return sum(stage.expected or 0 for stage in ledger.stage_status(job_id) if stage.stage == RANGES_STAGE)
 
 
-def waiting_messages(url: str) -> int:
-    """Messages that lie in a queue still, or in somebody's hands."""
-    engine = create_engine(url)
-    try:
-        with engine.connect() as connection:
-            return int(connection.execute(text("SELECT count(*) FROM messages")).scalar_one())
-    finally:
-        engine.dispose()
-
-
 def figures(
     ledger: Ledger,
     customer: Customer,
@@ -108,7 +100,7 @@ def figures(
     """replayed: the jobs that a replay had to bring back; what they had in hand does not tell of the blows.
     starts_refused: how often a parent found no database when it started.
     """
-    recorded = recorded_at(ledger, customer.jobs)
+    recorded = recorded_at(ledger, customer.jobs, since_ms=min((call.at for call in calls), default=0))
     times = Counter(call.work for call in calls)
     twice = {work: times - 1 for work, times in times.items()}
     return Figures(
@@ -137,11 +129,31 @@ def _recovery(
     news = sorted(recorded.values())
     progress = [(news[place] - blow.at) / 1000 for blow in blows if (place := bisect(news, blow.at)) < len(news)]
     lost = [ms / 1000 for blow in blows if (ms := work_in_hand(blow, calls, recorded, replayed)) is not None]
-    return Recovery(blows=len(blows), progress=progress, work_in_hand=lost)
+    ended = [blow for blow in blows if blow.machines]
+    return Recovery(
+        blows=len(blows),
+        lasted=[(blow.over_at - blow.at) / 1000 for blow in ended],
+        again=[ms / 1000 for blow in ended if (ms := all_work_again(blow, calls)) is not None],
+        progress=progress,
+        work_in_hand=lost,
+    )
 
 
-def recorded_at(ledger: Ledger, job_ids: Iterable[str]) -> dict[Work, int]:
-    """Epoch ms at which each work was recorded: every asset, and every event's effect."""
+def all_work_again(blow: Blow, calls: Sequence[Call]) -> int | None:
+    """Milliseconds from the end of a blow until each machine that it hit has begun something; None where one has not
+    until the end of the run.
+    """
+    first: dict[str, int] = {}
+    for call in calls:
+        if call.at > blow.over_at and call.machine in blow.machines:
+            first[call.machine] = min(call.at, first.get(call.machine, call.at))
+    return max(first.values()) - blow.over_at if first.keys() == blow.machines else None
+
+
+def recorded_at(ledger: Ledger, job_ids: Iterable[str], *, since_ms: int) -> dict[Work, int]:
+    """Epoch ms at which each work was recorded: every asset, and every event's effect. Not of those that a machine
+    recorded whose clock was wrong.
+    """
     causes = {effect: topic for topic, effect in mosaic.EFFECTS.items()}
     times: dict[Work, int] = {}
     for job_id in job_ids:
@@ -151,7 +163,8 @@ def recorded_at(ledger: Ledger, job_ids: Iterable[str]) -> dict[Work, int]:
         for row in ledger.outbox(job_id):
             if row.topic in causes:
                 times[job_id, causes[row.topic], mosaic.NO_ASSET] = row.created_at
-    return times
+    until_ms = now_ms()
+    return {work: at for work, at in times.items() if since_ms <= at <= until_ms}
 
 
 def work_in_hand(

@@ -113,20 +113,27 @@ class Customer:
         results: list[dict[str, Any]] = self.get(f"/video/results/{job_id}")["results"]
         return results
 
-    def open_jobs(self) -> list[str]:
-        return [job["job_id"] for job in self.get("/jobs", status=["pending", "running"], limit=200)["jobs"]]
+    def letters(self) -> list[dict[str, Any]]:
+        """Dead letters that nobody has replayed."""
+        letters = self.get("/dead-letters", limit=1000)["dead_letters"]
+        return [letter for letter in letters if letter["replayed_at"] is None]
 
     def wait_until_over(self, *, seconds_max: float) -> None:
-        """Until every job has ended, in whatever way."""
+        """Until every job has completed, or has failed with a dead letter that nobody has replayed. One that was
+        replayed leaves its job failed until it is done.
+        """
         deadline = time.monotonic() + seconds_max
-        while jobs := self.open_jobs():
+        while jobs := self._jobs("pending", "running", "failed") - {letter["job_id"] for letter in self.letters()}:
             assert time.monotonic() < deadline, [self.get(f"/jobs/{job_id}") for job_id in jobs]
             time.sleep(AGAIN_SECONDS)
+
+    def _jobs(self, *statuses: str) -> set[str]:
+        return {job["job_id"] for job in self.get("/jobs", status=statuses, limit=200)["jobs"]}
 
     def _keep_ordering(self) -> None:
         try:
             while not self._has_closed.is_set():
-                if len(self.open_jobs()) < OPEN_JOBS:
+                if len(self._jobs("pending", "running")) < OPEN_JOBS:
                     self.order(self._next_order())
                 else:
                     self._has_closed.wait(AGAIN_SECONDS)

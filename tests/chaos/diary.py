@@ -1,4 +1,7 @@
-"""What handlers did, as they told it outside the ledger: one line a call, appended whole, whoever dies next."""
+"""What handlers did, as they told it outside the ledger: one line a call, appended whole, whoever dies next.
+
+Its times come from the kernel's monotonic clock, because the clocks of machines are set wrong by other tests.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ADDRESS: Final = "REELWORK_CHAOS_DIARY"
+MACHINE: Final = "REELWORK_CHAOS_MACHINE"
+"""Names the machine that a process runs on."""
 LOOK_SECONDS: Final = 0.005
 
 
 class Call(NamedTuple):
-    """at: epoch ms at which a handler was called. what: the stage, or the topic of a plain event."""
+    """at: epoch ms at which a handler was called, by the clock of the tests. what: the stage, or the topic of a plain
+    event.
+    """
 
     at: int
     pid: int
+    machine: str
     job_id: str
     what: str
     asset_id: str
@@ -42,7 +50,7 @@ class Diary:
 
     def note(self, *words: str) -> None:
         """One write, so that lines of many processes never mix."""
-        line = " ".join([str(time.time_ns() // 1_000_000), str(os.getpid()), *words]) + "\n"
+        line = " ".join([str(_monotonic_ms()), str(os.getpid()), os.environ[MACHINE], *words]) + "\n"
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             os.write(file, line.encode())
@@ -73,4 +81,13 @@ class Diary:
 
 def _call(line: str) -> Call:
     at, pid, *words = line.split()
-    return Call(int(at), int(pid), *words)
+    return Call(int(at) + _epoch_of_monotonic_ms(), int(pid), *words)
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+@cache
+def _epoch_of_monotonic_ms() -> int:
+    return time.time_ns() // 1_000_000 - _monotonic_ms()

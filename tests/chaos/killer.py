@@ -45,14 +45,21 @@ class Killer:
         """Blows that killed; a whole machine counts as one."""
         return sum(bool(blow.pids) for blow in self.blows)
 
+    @property
+    def strikes(self) -> int:
+        """Blows that killed no process of the fleet, but were dealt to what it stands on."""
+        return sum(blow.name in self._store.strikes for blow in self.blows)
+
     def deal(self, kills: int) -> None:
-        for name in self._deck():
-            if self.kills >= kills:
+        """At least so many kills, and every strike of the store as often as it says."""
+        owed = sum(strike.times for strike in self._store.strikes.values())
+        for name in self._deck(kills):
+            if self.kills >= kills and self.strikes >= owed:
                 self._fleet.wait_until_ready()
                 return
             self._wait_for_calls(self._dice.randint(1, CALLS_BETWEEN_MAX), seconds_max=CALLS_SECONDS_MAX)
             time.sleep(self._dice.uniform(0, MOMENT_SECONDS_MAX))  # so that it can hit any step of the work
-            blows = self._all[name]()
+            blows = self._blow(name)
             self._fleet.replace_parents(blows)
             self.blows += blows
 
@@ -60,15 +67,21 @@ class Killer:
         for _ in itertools.islice(self._diary.follow(seconds_max=seconds_max), count):
             pass
 
-    def _deck(self) -> Iterator[str]:
-        """Everything once, then workers more often than the rest."""
-        every = [*self._all]
-        first = self._dice.sample(every, len(every))
+    def _deck(self, kills: int) -> Iterator[str]:
+        """Everything as often as it must be, between kills; then workers more often than the rest."""
+        strikes = self._store.strikes
+        every = [*self._of_processes, *(name for name, strike in strikes.items() if strike.again)]
         weights = [5 if name == "worker" else 1 for name in every]
-        return itertools.chain(first, (self._dice.choices(every, weights)[0] for _ in itertools.count()))
+        owed = [name for name, strike in strikes.items() for _ in range(strike.times)]
+        first = [*self._of_processes, *owed, *["worker"] * (2 * kills // 3 - 1)]
+        shuffled = self._dice.sample(first, len(first))
+        return itertools.chain(shuffled, (self._dice.choices(every, weights)[0] for _ in itertools.count()))
+
+    def _blow(self, name: str) -> list[Blow]:
+        return self._strike(name) if name in self._store.strikes else self._of_processes[name]()
 
     @property
-    def _all(self) -> Mapping[str, Callable[[], list[Blow]]]:
+    def _of_processes(self) -> Mapping[str, Callable[[], list[Blow]]]:
         blows = {
             "worker": self._kill_worker,
             "consumer of a completion": self._kill_consumer,
@@ -76,11 +89,11 @@ class Killer:
             "parent of workers": self._kill_beside,
             "whole machine": self._kill_machine,
             "server at its start": self._kill_newborn,
-            "commit": self._kill_writer,
             "stalled worker": self._stall,
-            "stalled commit": self._stall_writer,
         }
-        return blows | {name: self._on_database(name) for name in self._store.blows}
+        if self._store.watch is None:
+            return blows
+        return {**blows, "commit": self._kill_writer, "stalled commit": self._stall_writer}
 
     def _kill_worker(self) -> list[Blow]:
         workers = self._fleet.workers()
@@ -92,11 +105,13 @@ class Killer:
 
     def _kill_beside(self) -> list[Blow]:
         """Another relay, another sweeper and the keeper of two workers."""
-        return [self._kill("parent of workers", psutil.Process(self._fleet.beside.pid))]
+        victim = self._dice.choice(self._fleet.besides)
+        return [self._kill("parent of workers", psutil.Process(victim.pid))]
 
     def _kill_machine(self) -> list[Blow]:
-        """All at once: nobody is left to hand on what they held."""
-        return [self._kill("whole machine", *self._fleet.processes())]
+        """All at once: nobody is left on it to hand on what they held."""
+        machine = self._dice.choice(self._fleet.machines)
+        return [self._kill("whole machine", *self._fleet.processes(machine))]
 
     def _kill_newborn(self) -> list[Blow]:
         """Twice in a row, the second time before it is ready or just when it is."""
@@ -152,6 +167,7 @@ class Killer:
         """Stopped in the middle of a commit, with its locks in its hands; None where nobody could be caught."""
         ours = {process.pid: process for process in self._fleet.processes()}
         deadline = time.monotonic() + CATCH_SECONDS_MAX
+        assert self._store.watch is not None
         with self._store.watch() as writer, contextlib.suppress(psutil.NoSuchProcess):
             while time.monotonic() < deadline:
                 victim = ours.get(writer() or 0)
@@ -163,13 +179,11 @@ class Killer:
                     victim.resume()
         return None
 
-    def _on_database(self, name: str) -> Callable[[], list[Blow]]:
-        def strike() -> list[Blow]:
-            blow = Blow(name=name, at=now_ms())
-            self._store.blows[name]()
-            return [blow]
-
-        return strike
+    def _strike(self, name: str) -> list[Blow]:
+        strike, at = self._store.strikes[name], now_ms()
+        strike.deal()
+        machines = frozenset(strike.machines or self._fleet.working_machines)
+        return [Blow(name=name, at=at, over_at=now_ms(), machines=machines)]
 
     def _kill(self, name: str, *victims: psutil.Process) -> Blow:
         for victim in victims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from sqlalchemy import create_engine, text
 
+from tests.chaos.fleet import Post
 from tests.postgresql import PostgresqlServer, postgresql_server
 
 LOCKS: Final = Path("/proc/locks")
@@ -19,27 +21,63 @@ CLIENTS: Final = "FROM pg_stat_activity WHERE datname = current_database() AND p
 WRITER: Final = f"SELECT client_port {CLIENTS} AND backend_xid IS NOT NULL AND state = 'idle in transaction' LIMIT 1"
 CUT_ONE: Final = f"SELECT pg_terminate_backend(pid) {CLIENTS} ORDER BY backend_xid IS NULL, random() LIMIT 1"
 CUT_ALL: Final = f"SELECT pg_terminate_backend(pid) {CLIENTS}"
+WORKERS_EACH: Final = 2
 Writer = Callable[[], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Strike:
+    """What can be done to a server or a network. deal: returns when it is over. times: how often it is dealt at least.
+    machines: those that must work again afterwards; all where none is named. again: whether it is dealt more often.
+    """
+
+    deal: Callable[[], object]
+    times: int = 1
+    machines: Sequence[str] = ()
+    again: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Store:
-    """settings: what processes need to know of it, beside their data folder. watch: gives a function that tells the id
-    of a process which is in the middle of a commit now. blows: what can be done to its server, by name.
+    """url: of the ledger. posts: where parents run, the server first. settings: what a process of the tests is told.
+    waiting: how many messages lie in a queue still, or in somebody's hands. watch: gives a function that tells the id
+    of a process which is in the middle of a commit now; None where nobody can tell. strikes: by name.
     """
 
     url: str
-    watch: Callable[[], AbstractContextManager[Writer]]
+    posts: Sequence[Post]
+    waiting: Callable[[], int]
+    watch: Callable[[], AbstractContextManager[Writer]] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
-    blows: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    strikes: Mapping[str, Strike] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
-def sqlite(folder: Path) -> Iterator[Store]:
+def sqlite(folder: Path, _kills: int) -> Iterator[Store]:
     """It has no server; what can be hit is a process that holds the lock of its commit."""
     path = folder / "data" / "reelwork.db"
-    lock = path.with_name(f"{path.name}.lock")
-    yield Store(url=f"sqlite:///{path}", watch=lambda: contextlib.nullcontext(partial(lock_holder, lock)))
+    lock, url = path.with_name(f"{path.name}.lock"), f"sqlite:///{path}"
+    yield Store(
+        url=url,
+        posts=posts_here(folder, {}),
+        waiting=partial(messages, url),
+        watch=lambda: contextlib.nullcontext(partial(lock_holder, lock)),
+    )
+
+
+def posts_here(folder: Path, settings: Mapping[str, str]) -> list[Post]:
+    """Two parents with workers on this machine, which share a folder."""
+    return [Post(machine="here", data=folder / "data", workers=WORKERS_EACH, settings=settings)] * 2
+
+
+def messages(url: str) -> int:
+    """Of the `sql` broker."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return int(connection.execute(text("SELECT count(*) FROM messages")).scalar_one())
+    finally:
+        engine.dispose()
 
 
 def lock_holder(path: Path) -> int | None:
@@ -57,7 +95,7 @@ def lock_holder(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def postgresql(_folder: Path) -> Iterator[Store]:
+def postgresql(folder: Path, _kills: int) -> Iterator[Store]:
     """A server of its own, which waits for the disk as in production: its connections are cut, and it dies itself."""
     with postgresql_server(durable=True) as server:
         url = server.new_database(migrated=False)
@@ -67,15 +105,18 @@ def postgresql(_folder: Path) -> Iterator[Store]:
             server.kill()
             server.restart()
 
+        settings = {"REELWORK_DATABASE_URL": url}
         yield Store(
             url=url,
-            settings={"REELWORK_DATABASE_URL": url},
+            posts=posts_here(folder, settings),
+            waiting=partial(messages, url),
+            settings=settings,
             watch=lambda: watch_transactions(server, url),
-            blows={
-                "connection cut": lambda: server.execute(CUT_ONE, database),
-                "all connections cut": lambda: server.execute(CUT_ALL, database),
-                "database restarted": server.restart,
-                "database killed": die,
+            strikes={
+                "connection cut": Strike(deal=lambda: server.execute(CUT_ONE, database)),
+                "all connections cut": Strike(deal=lambda: server.execute(CUT_ALL, database)),
+                "database restarted": Strike(deal=server.restart),
+                "database killed": Strike(deal=die),
             },
         )
 
@@ -97,6 +138,3 @@ def watch_transactions(server: PostgresqlServer, url: str) -> Iterator[Writer]:
             return clients.get(row[0]) if row else None
 
         yield writer
-
-
-STORES: Mapping[str, Callable[[Path], AbstractContextManager[Store]]] = {"sqlite": sqlite, "postgresql": postgresql}

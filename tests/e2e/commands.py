@@ -84,9 +84,11 @@ def reelwork(*arguments: str | Path, environment: Mapping[str, str] | None = Non
 
 
 @contextmanager
-def running(arguments: Sequence[str | Path], *, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running(
+    arguments: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Running]:
     """A command that runs until it is stopped, from the line on that says that it is ready."""
-    with start(*arguments, "--json", environment=environment, stderr=None) as process:
+    with start(*arguments, "--json", environment=environment, stderr=None, prefix=prefix) as process:
         try:
             assert process.stdout is not None
             yield Running(process, json.loads(process.stdout.readline()))

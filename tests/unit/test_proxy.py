@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -154,3 +155,16 @@ def test_where_nobody_listens_the_connection_ends(links: Proxy) -> None:
         unused.bind((LOOPBACK, 0))
         with call(links.link(unused.getsockname()[1])) as client:
             assert client.recv(1) == b""
+
+
+def test_a_reset_of_one_side_is_heard_on_the_other(links: Proxy) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        client = call(links.link(listener.getsockname()[1]))
+        server, _ = listener.accept()
+        with client:
+            client.sendall(b"x")
+            assert hear(server, 1) == b"x"
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.close()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)

@@ -27,11 +27,7 @@ def build_frame_index(path: Path) -> FrameIndex:
 
 def index_source(source: VideoSource) -> FrameIndex:
     """Index an open video by reading all its packets; the container stands at its end afterwards."""
-    return index_of(source, read_packet_times(source))
-
-
-def index_of(source: VideoSource, read: PacketTimes) -> FrameIndex:
-    """The index that a video's packets make."""
+    read = _read_packets(source)
     pts = np.sort(np.array(read.pts, dtype=np.int64))
     twins = set(pts[1:][np.diff(pts) == 0].tolist())
     keyframes = {time: dts for time, dts in read.keyframe_dts.items() if time not in twins}
@@ -52,21 +48,16 @@ def index_of(source: VideoSource, read: PacketTimes) -> FrameIndex:
 
 
 @dataclass
-class PacketTimes:
-    """What the packets say, in the order of decoding; keyframes are known by their presentation times.
-
-    is_edited: an edit list hides some of them.
-    """
+class _ReadPackets:
+    """What the packets say, in the order of decoding; keyframes are known by their presentation times."""
 
     first_dts: int = 0
     pts: list[int] = field(default_factory=list)
     keyframe_dts: dict[int, int] = field(default_factory=dict)
-    is_edited: bool = False
 
 
-def read_packet_times(source: VideoSource) -> PacketTimes:
-    """Reads all packets of an open video. Raises UnreadableMedia where they cannot tell which frames there are."""
-    read = PacketTimes()
+def _read_packets(source: VideoSource) -> _ReadPackets:
+    read = _ReadPackets()
     latest_dts: int | None = None
     is_h264 = source.stream.codec_context.codec.canonical_name == "h264"
     extradata = source.stream.codec_context.extradata or b""
@@ -80,7 +71,6 @@ def read_packet_times(source: VideoSource) -> PacketTimes:
                     raise UnreadableMedia(f"the times of its frames jump back; {CONVERT}")
                 latest_dts = dts
             if not source.presents(packet):
-                read.is_edited |= packet.is_discard
                 continue
             if pts is None:
                 raise UnreadableMedia(f"its frames carry no presentation times; {CONVERT}")
