@@ -23,8 +23,8 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## analyse a real clip on this machine: progress, one completion, a contact sheet in demo-output/
 	@$(BIN)/reelwork demo --output demo-output
 
-test: $(READY)  ## run all tests
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(READY)  ## run all tests, two at once (TESTS=path for some of them, AT_ONCE=1 one after another)
+	@$(BIN)/python -m pytest -n $(or $(AT_ONCE),2) --dist worksteal $(TESTS)
 
 scenarios: $(READY)  ## run the scenarios of the requirements by name and print scenario x store
 	@$(BIN)/python scripts/scenarios.py

@@ -76,6 +76,11 @@ class Config(BaseSettings):
         "efficientnet-lite0",
         description="Image encoder of the match pipeline: its name, or the .json configuration beside an ONNX file.",
     )
+    MODEL: str = Field("stub", description="Model of stereo jobs that name none: stub, shift or depth.")
+    REELWORK_STEREO_DEPTH: str = Field(
+        "fastdepth",
+        description="Depth network of the stereo pipeline: its name, or the .json configuration beside an ONNX file.",
+    )
     REELWORK_API_TOKEN: SecretStr | None = Field(
         None, description="Bearer token of the API; must be set to listen beyond loopback."
     )
@@ -104,6 +109,17 @@ class Config(BaseSettings):
     )
     REELWORK_DRAIN_SECONDS: float = Field(
         30, ge=0, description="After SIGTERM, how long running handlers may take to finish."
+    )
+    REELWORK_START_SECONDS: float = Field(
+        60,
+        ge=0,
+        description="At the start of a server or worker, how long a back end that is not up yet is waited for.",
+    )
+    REELWORK_METRICS_HOST: str = Field(
+        "127.0.0.1", description="Address of the health and metrics port of `reelwork worker`."
+    )
+    REELWORK_METRICS_PORT: int | None = Field(
+        None, ge=0, le=65_535, description="That port; 0 for any free one, none by default."
     )
     REELWORK_ALLOWED_NETWORKS: str = Field(
         "",
@@ -141,6 +157,11 @@ class Config(BaseSettings):
     @property
     def objects_url(self) -> str:
         return self.REELWORK_OBJECTS_URL or f"file://{self.REELWORK_DATA_DIR.absolute()}/objects"
+
+    @property
+    def uses_data_dir(self) -> bool:
+        """A worker that is told where database and objects are has no use for a folder."""
+        return self.REELWORK_DATABASE_URL is None or self.REELWORK_OBJECTS_URL is None
 
     def prepare_data_dir(self) -> None:
         """Makes the data folder. Raises ConfigurationError where it cannot be written."""

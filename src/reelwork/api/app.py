@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from reelwork.api import artifacts, dead_letters, events, health, jobs, video
+from reelwork.api import artifacts, dead_letters, events, health, jobs, metrics, video
 from reelwork.api.errors import handle_errors
 from reelwork.api.models import ErrorBody
 from reelwork.api.security import Guard, api_token
@@ -43,7 +43,7 @@ def bare_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     handle_errors(app)
-    for room in (video, jobs, events, artifacts, dead_letters):
+    for room in (video, jobs, events, artifacts, dead_letters, metrics):
         app.include_router(room.router, dependencies=[in_the_documents])
     app.include_router(health.router)
     return app

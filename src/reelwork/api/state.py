@@ -10,6 +10,7 @@ from reelwork.api.slots import Slots
 from reelwork.runtime.backends import Backends
 from reelwork.runtime.dead_letters import DeadLetters
 from reelwork.runtime.jobs import Jobs
+from reelwork.runtime.metrics.present import Present
 from reelwork.runtime.standing import Standings
 
 UPLOADS_MAX: Final = 16
@@ -24,6 +25,7 @@ class State:
         self.jobs = Jobs(backends.ledger, backends.catalogue, stages=backends.stages)
         self.standings = Standings(backends)
         self.dead_letters = DeadLetters(backends.ledger)
+        self.present = Present(backends.ledger, backends.broker, world=backends.world)
         self.uploads = Slots("uploads", slots_max=UPLOADS_MAX)
         self.event_streams = Slots("event streams", slots_max=EVENT_STREAMS_MAX)
         self.event_streams_end = False

@@ -21,6 +21,7 @@ from reelwork.cli.models import models
 from reelwork.cli.results import results
 from reelwork.cli.serve import serve
 from reelwork.cli.status import stages, status
+from reelwork.cli.stereo import stereo
 from reelwork.cli.submit import submit
 from reelwork.cli.wait import wait
 from reelwork.cli.worker import worker
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for panel, commands in {
-    "On this machine": (demo, analyze, match, doctor),
+    "On this machine": (demo, analyze, match, stereo, doctor),
     "A server": (serve, worker),
     "Jobs on a server": (submit, status, wait, results, cancel, stages),
 }.items():

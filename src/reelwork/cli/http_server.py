@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from reelwork.errors import ConfigurationError
-
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 OPEN_CONNECTIONS_SECONDS: Final = 5
 """How long answers under way may take once the server is to stop."""
-
-
-@contextlib.contextmanager
-def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """A bound socket. Raises ConfigurationError saying why an address cannot be had."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}. "
-            "Choose another address with --host and --port; --port 0 takes any free port."
-        ) from error
-    with listener:
-        yield listener
-
-
-def url_of(listener: socket.socket) -> str:
-    """Where a client reaches a bound socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class HttpServer(uvicorn.Server):

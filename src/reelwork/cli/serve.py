@@ -50,16 +50,19 @@ async def run_server(config: Config, *, host: str, port: int, workers: int, on_l
     """Serves until SIGTERM or SIGINT, then drains. Raises ConfigurationError for an address that cannot be had."""
     from reelwork.api.app import create_app
     from reelwork.api.security import check_binding
-    from reelwork.cli.http_server import HttpServer, listening_socket, url_of
+    from reelwork.cli.http_server import HttpServer
+    from reelwork.cli.listening import listening_socket, url_of
     from reelwork.cli.stop_signal import stop_on_signal
-    from reelwork.runtime.backends import open_backends
     from reelwork.runtime.node import run_node
+    from reelwork.runtime.start import open_when_up
     from reelwork.runtime.together import run_together
 
     check_binding(host, config)
     with stop_on_signal() as stop, listening_socket(host, port) as listener:
         url = url_of(listener)
-        backends = await open_backends(config)
+        backends = await open_when_up(config, stop)
+        if backends is None:
+            return
         try:
             server = HttpServer(create_app(backends), stop=stop, on_listening=lambda: on_listening(url))
             await run_together(stop, run_node(backends, stop, workers=workers), server.serve([listener]))

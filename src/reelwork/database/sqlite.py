@@ -134,11 +134,11 @@ class SqliteDatabase(Database):
         return Result(rows, len(rows) or cursor.rowcount)
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> Sequence[Row]:
-        connection = getattr(self._readers, "connection", None)
-        if connection is None:
-            connection = self._readers.connection = self._connect()
-            self._opened.append(connection)
         try:
+            connection = getattr(self._readers, "connection", None)
+            if connection is None:
+                connection = self._readers.connection = self._connect()
+                self._opened.append(connection)
             rows: list[Row] = connection.execute(statement, parameters).fetchall()
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"the database {self.name} cannot be read: {error}") from error

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from reelwork.errors import ContractViolation
-from reelwork.events import analyze, job, match
+from reelwork.events import analyze, job, match, stereo
 from reelwork.events.event import Event
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
@@ -22,7 +22,7 @@ def schema_name(event_type: type[Event]) -> str:
     return event_type.topic.replace(".", "_")
 
 
-CATALOGUE: tuple[type[Event], ...] = (*analyze.TOPICS, *match.TOPICS, *job.TOPICS)
+CATALOGUE: tuple[type[Event], ...] = (*analyze.TOPICS, *match.TOPICS, *stereo.TOPICS, *job.TOPICS)
 VALIDATORS: dict[str, type[Event]] = {schema_name(event_type): event_type for event_type in CATALOGUE}
 
 

@@ -98,6 +98,11 @@ class AssetEvent(IdentifiedEvent):
     @abstractmethod
     def assets(self) -> Sequence[Asset]: ...
 
+    @property
+    def announced(self) -> int | None:
+        """How many assets the stage will get, where each message says so; None where an announcement does."""
+        return None
+
 
 class StageSnapshot(Protocol):
     """A stage at the moment it completed. processed_weight: the weights of its processed assets together."""

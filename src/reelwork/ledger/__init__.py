@@ -1,6 +1,7 @@
 """The ledger: which assets of which stage are done, and the one moment at which a stage is complete."""
 
 from reelwork.ledger.base import Ledger
+from reelwork.ledger.census import Census
 from reelwork.ledger.job import JobExists
 from reelwork.ledger.open import open_ledger
 from reelwork.ledger.progress import BaseJobProgressManager, JobProgressManager, StageRule
@@ -24,6 +25,7 @@ __all__ = [
     "AssetRecord",
     "AssetState",
     "BaseJobProgressManager",
+    "Census",
     "Completion",
     "CompletionPolicy",
     "DeadLetter",

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from reelwork.database import Connection, Listener
 from reelwork.errors import StoreUnavailable, StoreUnreachable
+from reelwork.ledger.census import Census
 from reelwork.ledger.commit import Transaction, apply_group
 from reelwork.ledger.records import (
     AnnouncementConflict,
@@ -275,6 +276,10 @@ class Ledger(ABC):
     @abstractmethod
     def queue_depths(self, job_id: str) -> list[QueueDepth]:
         """The queues in this very database that hold something of the job; none with a broker of another engine."""
+
+    @abstractmethod
+    def census(self) -> Census:
+        """What there is, in numbers."""
 
     @abstractmethod
     def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:

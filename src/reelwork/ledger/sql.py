@@ -15,6 +15,7 @@ from reelwork.database import Database, Listener
 from reelwork.errors import JobNotFound
 from reelwork.ledger import schema
 from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
+from reelwork.ledger.census import Census, take_census
 from reelwork.ledger.commit import Transaction
 from reelwork.ledger.postgresql import PostgresqlTransaction
 from reelwork.ledger.quick import QuickWay
@@ -252,6 +253,9 @@ class SqlLedger(Ledger):
         table = schema.messages
         in_hand = and_(table.c.lease.is_not(None), table.c.visible_at > self.now_ms())
         return bool(self._rows(select(table.c.message_id).where(table.c.queue == queue, in_hand).limit(1)))
+
+    def census(self) -> Census:
+        return take_census(self.database, self.now_ms())
 
     def unswept_jobs(self, *, ended_before_ms: int, limit: int = PAGE_SIZE) -> list[Job]:
         return [_job(row) for row in self._hot_rows("unswept_jobs", ended_before_ms, limit)]

@@ -13,11 +13,13 @@ from typing import Self
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av import VideoFrame
 
 from reelwork.errors import UndecodableFrames
 from reelwork.media.frame import Frame, PictureConverter
 from reelwork.media.frame_index import FrameIndex
+from reelwork.media.indexing import build_frame_index
 from reelwork.media.packet_reader import PacketReader, Packets
 from reelwork.media.source import VideoSource
 
@@ -66,6 +68,14 @@ def decode_frames(path: Path, index: FrameIndex, wanted: range) -> Iterator[Fram
     """`VideoDecoder.frames` of a video that is opened for this alone."""
     with VideoDecoder(path, index) as decoder:
         yield from decoder.frames(wanted)
+
+
+def sampled_pictures(path: Path, count_max: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """BGR pictures spread evenly over a video, in the order of the video. Raises UnreadableMedia, UndecodableFrames."""
+    index = build_frame_index(path)
+    step = max(1, -(-len(index) // count_max))
+    for frame in decode_frames(path, index, range(0, len(index), step)):
+        yield frame.bgr
 
 
 def _runs(index: FrameIndex, wanted: range) -> Iterator[range]:

@@ -27,7 +27,11 @@ def build_frame_index(path: Path) -> FrameIndex:
 
 def index_source(source: VideoSource) -> FrameIndex:
     """Index an open video by reading all its packets; the container stands at its end afterwards."""
-    read = _read_packets(source)
+    return index_of(source, read_packet_times(source))
+
+
+def index_of(source: VideoSource, read: PacketTimes) -> FrameIndex:
+    """The index that a video's packets make."""
     pts = np.sort(np.array(read.pts, dtype=np.int64))
     twins = set(pts[1:][np.diff(pts) == 0].tolist())
     keyframes = {time: dts for time, dts in read.keyframe_dts.items() if time not in twins}
@@ -48,16 +52,21 @@ def index_source(source: VideoSource) -> FrameIndex:
 
 
 @dataclass
-class _ReadPackets:
-    """What the packets say, in the order of decoding; keyframes are known by their presentation times."""
+class PacketTimes:
+    """What the packets say, in the order of decoding; keyframes are known by their presentation times.
+
+    is_edited: an edit list hides some of them.
+    """
 
     first_dts: int = 0
     pts: list[int] = field(default_factory=list)
     keyframe_dts: dict[int, int] = field(default_factory=dict)
+    is_edited: bool = False
 
 
-def _read_packets(source: VideoSource) -> _ReadPackets:
-    read = _ReadPackets()
+def read_packet_times(source: VideoSource) -> PacketTimes:
+    """Reads all packets of an open video. Raises UnreadableMedia where they cannot tell which frames there are."""
+    read = PacketTimes()
     latest_dts: int | None = None
     is_h264 = source.stream.codec_context.codec.canonical_name == "h264"
     extradata = source.stream.codec_context.extradata or b""
@@ -71,6 +80,7 @@ def _read_packets(source: VideoSource) -> _ReadPackets:
                     raise UnreadableMedia(f"the times of its frames jump back; {CONVERT}")
                 latest_dts = dts
             if not source.presents(packet):
+                read.is_edited |= packet.is_discard
                 continue
             if pts is None:
                 raise UnreadableMedia(f"its frames carry no presentation times; {CONVERT}")

@@ -1,4 +1,7 @@
-"""The only place where object keys are made. A key never holds anything a user typed."""
+"""The only place where object keys are made. A key never holds anything a user typed.
+
+Those of segments are told of by events, which read them: their grammar lies one floor lower.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import re
 from typing import Final
 
 from reelwork.events import JOB_ID_PATTERN
+from reelwork.events.segment_key import VideoWorkerPayload as VideoWorkerPayload
+from reelwork.events.segment_key import parse_segment_key as parse_segment_key
+from reelwork.events.segment_key import segment_key as segment_key
 
 INPUT_PREFIX: Final = "input/"
 
@@ -57,6 +63,21 @@ def stage_output_key(job_id: str, stage: str, asset_id: str, attempt: str) -> st
     """What one attempt at one asset wrote; the asset row names the attempt that counts."""
     parts = [_checked(_PART, part) for part in (stage, asset_id, attempt)]
     return stages_prefix(job_id) + "/".join(parts)
+
+
+def stereo_plan_key(job_id: str) -> str:
+    """Where the video of a job is cut into segments, and how deep it is."""
+    return f"{job_prefix(job_id)}segments/plan.json"
+
+
+def build_output_segment_key(job_id: str, segment_index: int) -> str:
+    """A segment as it was converted."""
+    return f"{job_prefix(job_id)}segments/{segment_index}.mp4"
+
+
+def final_key(job_id: str) -> str:
+    """The converted video of a job; the first writer wins."""
+    return f"{job_prefix(job_id)}final.mp4"
 
 
 def artifacts_prefix(job_id: str) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from reelwork.broker import Broker, SqlBroker, Topology, open_broker
 from reelwork.broker.database_bell import DatabaseBell
+from reelwork.errors import StoreUnavailable
 from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.runtime.conductor import Conductor
+from reelwork.runtime.crew import Crew
 from reelwork.runtime.declaration import Catalogue
 from reelwork.runtime.handling import Handling
 from reelwork.runtime.recorder import Recorder
@@ -27,7 +31,7 @@ PATIENCE_SECONDS: Final = {False: 5.0, True: 60.0}
 
 @dataclass(slots=True, kw_only=True)
 class Backends:
-    """Everything a process of Reelwork stands on."""
+    """Everything a process of Reelwork stands on. crew: the worker processes that it supervises."""
 
     config: Config
     catalogue: Catalogue
@@ -38,6 +42,7 @@ class Backends:
     conductor: Conductor
     recorder: Recorder
     world: World
+    crew: Crew = field(default_factory=Crew)
 
     async def close(self) -> None:
         await self.broker.close()
@@ -50,6 +55,7 @@ class Backends:
             world=self.world,
             republish_after_seconds=self.config.REELWORK_REPUBLISH_AFTER_SECONDS,
             bell=DatabaseBell(),
+            completion_topics=frozenset(map(self.stages.topic_of, self.catalogue.stage_rules)),
         )
 
     def sweeper(self, relay: Relay) -> Sweeper:
@@ -104,12 +110,13 @@ async def open_backends(
     """
     catalogue = catalogue or load_catalogue()
     world = world or World(reader=ThreadPoolExecutor(1, thread_name_prefix="reelwork-look"))
-    if config.REELWORK_DATABASE_URL is None or config.REELWORK_OBJECTS_URL is None:
+    if config.uses_data_dir:
         config.prepare_data_dir()
     lease_seconds = config.REELWORK_LEASE_SECONDS
     broker = open_broker(config.broker_url, lease_seconds=lease_seconds, lease_owner=lease_owner)
     try:
-        ledger = open_ledger(config.database_url, clock=world.clock)
+        with _named("REELWORK_DATABASE_URL"):
+            ledger = await asyncio.to_thread(open_ledger, config.database_url, clock=world.clock)
     except BaseException:
         if broker is not None:
             await broker.close()
@@ -121,12 +128,14 @@ async def open_backends(
         topology = Topology.of(catalogue.bindings())
         if declares:
             broker.check_handling(_longest_handling(config, catalogue))
-            await broker.declare(topology)
+            with _named("REELWORK_BROKER_URL"):
+                await broker.declare(topology)
         else:
             broker.topology = topology
         objects = open_objects(config.objects_url, patience_seconds=PATIENCE_SECONDS[is_patient])
         if declares and not is_patient:
-            await asyncio.to_thread(objects.verify)
+            with _named("REELWORK_OBJECTS_URL"):
+                await asyncio.to_thread(objects.verify)
     except BaseException:
         await broker.close()
         ledger.close()
@@ -141,6 +150,15 @@ async def open_backends(
         objects=objects,
         stages=BaseJobProgressManager(policy=policy, stages=catalogue.stage_rules),
         conductor=conductor,
-        recorder=Recorder(ledger, world=world, after_completion=conductor.advance),
+        recorder=Recorder(ledger, world=world, after_completion=conductor.advance, publishes=broker.transactional),
         world=world,
     )
+
+
+@contextlib.contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Says which setting to look at, where what it names does not answer."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error}. Is it up, and does {setting} name it?") from error

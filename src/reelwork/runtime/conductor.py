@@ -8,6 +8,7 @@ from reelwork.errors import JobNotFound, JobTransitionRefused, StoreUnavailable
 from reelwork.events import Event, JobCompleted, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger, StageStatus, Work
 from reelwork.runtime.declaration import Catalogue, Phase, Pipeline
+from reelwork.runtime.metrics.catalogue import JOB_SECONDS, PHASE_MOVES
 from reelwork.runtime.world import World
 
 ALIVE = frozenset({JobStatus.RUNNING})
@@ -94,4 +95,7 @@ class Conductor:
             self._ledger.commit(Work(moves=[move], events=events))
         except JobTransitionRefused:
             return False  # another conductor was faster, or the job is over
+        PHASE_MOVES.count(job.pipeline, move.phase or "completed")
+        if move.to is JobStatus.COMPLETED:
+            JOB_SECONDS.observe((self._world.now_ms() - job.created_at) / 1000, job.pipeline)
         return True

@@ -16,6 +16,7 @@ from reelwork.broker import Broker, Delivery
 from reelwork.errors import StoreUnavailable
 from reelwork.runtime.declaration import Subscription
 from reelwork.runtime.handling import Handling
+from reelwork.runtime.metrics.catalogue import SUSPECTS
 from reelwork.runtime.outcome import HandlerTimeout
 from reelwork.runtime.pace import Pace
 from reelwork.runtime.stage_group import StageGroup
@@ -154,6 +155,7 @@ class Consumer:
                 return
             suspects = [delivery for delivery in deliveries if delivery.is_suspect]
             if suspects:
+                SUSPECTS.count(self._subscription.queue, by=len(suspects))
                 self._start_alone(Suspects(self._group, self._receive_suspects, self._turnstile, self._stop))
             fresh = [delivery for delivery in deliveries if not delivery.is_suspect]
             size = -(-len(fresh) // groups)

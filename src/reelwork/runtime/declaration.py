@@ -26,13 +26,14 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One fan-out and fan-in. policy: None = the default policy of the settings.
+    """One fan-out and fan-in. policy: None = the default policy of the settings. announced_by: None where each of its
+    messages says how many there are.
 
     Several handlers may be of one stage, each with an announcement of its own: they say the same of it but for that.
     """
 
     name: str
-    announced_by: type[Announcement]
+    announced_by: type[Announcement] | None
     completes_with: type[StageEnd]
     policy: CompletionPolicy | None = None
 
@@ -103,14 +104,15 @@ class Service:
         self,
         name: str,
         *,
-        announced_by: type[Announcement],
+        announced_by: type[Announcement] | None,
         completes_with: type[StageEnd],
         policy: CompletionPolicy | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Makes the function below the handler of a stage: called once an asset, its return value is the asset's
         result.
 
-        The announcements arrive on the handler's queue with `.batch` behind its name.
+        The announcements arrive on the handler's queue with `.batch` behind its name. announced_by: None for messages
+        that all say how many there are (`AssetEvent.announced`).
         """
         stage = Stage(name=name, announced_by=announced_by, completes_with=completes_with, policy=policy)
 
@@ -121,16 +123,17 @@ class Service:
             for subscription in own:
                 self._subscriptions.remove(subscription)
                 self._subscriptions.append(replace(subscription, stage=stage))
-                self._subscriptions.append(
-                    Subscription(
-                        service=self.name,
-                        event_type=announced_by,
-                        queue=f"{subscription.queue}.batch",
-                        handler=None,
-                        stage=stage,
-                        only_for=subscription.only_for,
+                if announced_by is not None:
+                    self._subscriptions.append(
+                        Subscription(
+                            service=self.name,
+                            event_type=announced_by,
+                            queue=f"{subscription.queue}.batch",
+                            handler=None,
+                            stage=stage,
+                            only_for=subscription.only_for,
+                        )
                     )
-                )
             return handler
 
         return attach

@@ -41,6 +41,7 @@ from reelwork.ledger import (
 from reelwork.objects import ObjectStore
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Catalogue, Stage, Subscription
+from reelwork.runtime.metrics.catalogue import DEAD_LETTERS, HANDLER_TIME, JOB_SECONDS, LEASE_LOSSES, RETRIES
 from reelwork.runtime.outcome import (
     AssetsFailed,
     HandlerTimeout,
@@ -161,8 +162,13 @@ class Handling:
         died = delivery.deliveries - delivery.attempts - 1
         if died >= CRASHES_MAX:
             raise PermanentError(f"its worker died {died} times while handling it")
+        started = self.world.monotonic()
         await self._call(subscription, event, context)
+        HANDLER_TIME.observe(self.world.monotonic() - started, subscription.service, subscription.queue)
         await self.finish(delivery, Work(moves=context.moves, events=context.events, inbox=inbox_of(delivery)))
+        if any(move.to is JobStatus.COMPLETED for move in context.moves):
+            seconds = (self.world.now_ms() - context.job.created_at) / 1000
+            JOB_SECONDS.observe(seconds, context.job.pipeline)
 
     async def _call(self, subscription: Subscription, event: Event, context: Context) -> None:
         """Runs the handler: a coroutine inline, other code in a thread.
@@ -219,6 +225,7 @@ class Handling:
         job = await self.recorder.read(self.ledger.job, delivery.message.job_id)
         if job.status is JobStatus.FAILED:
             await self._bury(subscription, delivery, refusal, delivery.attempts + 1)
+            DEAD_LETTERS.count(delivery.queue)
         elif job.status.is_terminal:
             await self._finish(subscription, delivery)
         else:  # brought back meanwhile, or the handler asks for what its job cannot do yet
@@ -229,12 +236,15 @@ class Handling:
         message = delivery.message
         names = {"queue": delivery.queue, "job_id": message.job_id, "attempt": attempts, "error": describe(error)}
         if not await delivery.extend():
+            LEASE_LOSSES.count(delivery.queue)
             log.warning("reelwork.worker.lease_lost", **names)  # whoever has the message now decides what becomes of it
         elif isinstance(error, PermanentError | InvalidWork) or attempts >= ATTEMPTS_MAX:
             log.error("reelwork.worker.dead_letter", **names)
             await self._bury(subscription, delivery, error, attempts)
+            DEAD_LETTERS.count(delivery.queue)
         else:
             pause = self._backoff(attempts)
+            RETRIES.count(delivery.queue)
             log.warning("reelwork.worker.retry", after_seconds=round(pause, 2), **names)
             await delivery.retry(pause)
 

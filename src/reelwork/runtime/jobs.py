@@ -31,6 +31,7 @@ from reelwork.ledger import (
 from reelwork.ledger.records import AnnouncementConflict
 from reelwork.runtime.declaration import Catalogue, Pipeline
 from reelwork.runtime.diagnosis import why_fired
+from reelwork.runtime.metrics.catalogue import JOBS_SUBMITTED
 
 PROGRESS_BEFORE_COMPLETION_MAX: Final = 0.99
 FAILED_ASSETS_SHOWN_MAX: Final = 100
@@ -112,6 +113,7 @@ class Jobs:
             self._ledger.commit(Work(new_job=job, events=[pipeline.submitted(job_id=str(job_id))]))
         except JobExists as existing:
             return existing.job_id
+        JOBS_SUBMITTED.count(pipeline_name)
         return str(job_id)
 
     def with_key(self, idempotency_key: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import signal
 import sys
 import threading
@@ -18,8 +19,10 @@ from typing import Final
 
 from reelwork.errors import ConfigurationError, StoreUnavailable
 from reelwork.runtime.backends import open_backends
+from reelwork.runtime.crew import WorkerState
 from reelwork.runtime.declaration import Catalogue, Subscription
 from reelwork.runtime.log import configure_log
+from reelwork.runtime.reports import Reporter
 from reelwork.runtime.worker import Worker
 from reelwork.settings import Config
 
@@ -50,12 +53,22 @@ async def run_worker(name: str, services: Sequence[str]) -> int:
         drain_seconds=config.REELWORK_DRAIN_SECONDS,
     )
     loop = asyncio.get_running_loop()
+    reporter, stopping = Reporter(), asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        worker.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stop)
-    _when_parent_is_gone(lambda: loop.call_soon_threadsafe(worker.stop))
+        loop.add_signal_handler(number, stop)
+    _when_parent_is_gone(lambda: loop.call_soon_threadsafe(stop))
     _settle_in()
+    reporting = asyncio.create_task(reporter.run(stopping))
     await worker.run()
+    stopping.set()
+    await reporting
     await backends.close()
+    await reporter.send(WorkerState.DRAINING)
     return REPLACE_ME if worker.must_be_replaced else 0
 
 
@@ -72,11 +85,11 @@ def _settle_in() -> None:
 
 def _when_parent_is_gone(act: Callable[[], object]) -> None:
     """The parent holds the other end of standard input and never writes to it; it ends with the parent, however that
-    ends.
+    ends. It may be a socket that does not block, because reports go the other way.
     """
 
     def watch() -> None:
-        while os.read(0, 1):
+        while select.select([0], [], []) and os.read(0, 1):
             pass
         act()
 

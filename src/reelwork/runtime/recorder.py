@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from itertools import islice
@@ -10,8 +12,15 @@ from typing import Any, TypeVar
 
 import structlog
 
-from reelwork.ledger import Completion, Ledger, Work
+from reelwork.ledger import AssetState, Completion, Ledger, Work
 from reelwork.ledger.records import Recorded
+from reelwork.runtime.metrics.catalogue import (
+    ASSETS,
+    COMMIT_SECONDS,
+    COMPLETION_SECONDS,
+    COMPLETIONS,
+    GROUP_SIZE,
+)
 from reelwork.runtime.world import World
 
 T = TypeVar("T")
@@ -21,13 +30,16 @@ log = structlog.get_logger("reelwork.recorder")
 
 class Recorder:
     """`after_completion` is called, where the ledger is called, with the job of every stage that completed here, or
-    that settled here after it had completed.
+    that settled here after it had completed. publishes: what is committed is published, too.
     """
 
-    def __init__(self, ledger: Ledger, *, world: World, after_completion: Callable[[str], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, *, world: World, after_completion: Callable[[str], None], publishes: bool = False
+    ) -> None:
         self._ledger = ledger
         self._world = world
         self._after_completion = after_completion
+        self._publishes = publishes
         self._waiting: list[tuple[Sequence[Work], asyncio.Future[Results]]] = []
         self._committer: asyncio.Task[None] | None = None
 
@@ -70,7 +82,9 @@ class Recorder:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
     def _commit_group(self, works: list[Work]) -> Results:
+        started = time.perf_counter()
         results = self._ledger.commit_all(works)
+        self._count(works, results, time.perf_counter() - started)
         recorded = [result for result in results if isinstance(result, Recorded)]
         completed = {fired.job_id for result in recorded for fired in result}
         for job_id in sorted(completed.union(*(result.settled for result in recorded))):
@@ -79,3 +93,23 @@ class Recorder:
             except Exception as error:  # the works are recorded, whatever comes after; the next sweep makes up for it
                 log.exception("reelwork.recorder.after_completion_failed", job_id=job_id, error=str(error))
         return results
+
+    def _count(self, works: Sequence[Work], results: Results, seconds: float) -> None:
+        """Once for a group, however many assets it holds."""
+        GROUP_SIZE.observe(len(works))
+        COMMIT_SECONDS.observe(seconds)
+        outcomes: Counter[tuple[str, AssetState]] = Counter()
+        for work, result in zip(works, results, strict=True):
+            if isinstance(result, Exception):
+                continue
+            for update in work.stages:
+                states = [outcome.state for outcome in update.outcomes]
+                for state in (AssetState.DONE, AssetState.FAILED) if states else ():
+                    outcomes[update.stage, state] += states.count(state)
+            for completion in result:
+                COMPLETIONS.count(completion.stage, completion.reason)
+                if self._publishes:
+                    COMPLETION_SECONDS.observe(seconds)
+        for (stage, state), count in outcomes.items():
+            if count:
+                ASSETS.count(stage, state, by=count)

@@ -15,6 +15,7 @@ import structlog
 from reelwork.broker import Delivery
 from reelwork.ledger import AssetOutcome, StageUpdate, Work
 from reelwork.runtime.declaration import Stage, Subscription
+from reelwork.runtime.metrics.catalogue import DEAD_LETTERS
 from reelwork.runtime.outcome import AssetsFailed, dead_letter, inbox_of, unless_consumed
 from reelwork.runtime.recorder import Results
 from reelwork.runtime.stage_run import StageRun
@@ -145,6 +146,8 @@ class Recording:
         ended = [run for run in runs if not run.transient]
         for run in ended:
             run.is_over = True
+            if run.failed:
+                DEAD_LETTERS.count(run.delivery.queue)
         await self._acknowledge([run.delivery for run in ended if run.delivery.receipt is None])
         for run in runs:
             if run.transient:

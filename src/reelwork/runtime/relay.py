@@ -20,6 +20,7 @@ from reelwork.ledger.base import OUTBOX_RING
 from reelwork.ledger.records import OutboxRow
 from reelwork.message import Message
 from reelwork.runtime.leadership import RENEW_SECONDS, Leadership
+from reelwork.runtime.metrics.catalogue import COMPLETION_SECONDS, PUBLISHED, REPUBLISHED
 from reelwork.runtime.world import World
 
 IDLE_SECONDS: Final = 1.0
@@ -36,6 +37,7 @@ log = structlog.get_logger("reelwork.relay")
 
 class Relay:
     """republish_after_seconds: when to look whether a published event was consumed; doubles with every publication.
+    completion_topics: what it measures the delay of.
 
     Of all relays on one ledger one works at a time, so that what is published once is not published by each of them. A
     broker in the ledger's own database needs none: nothing is left for a relay but what another broker left behind.
@@ -49,10 +51,12 @@ class Relay:
         world: World,
         republish_after_seconds: float,
         bell: DatabaseBell | None = None,
+        completion_topics: frozenset[str] = frozenset(),
     ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._world = world
+        self._completion_topics = completion_topics
         self._republish_after_ms = round(republish_after_seconds * 1000)
         self._bell = bell
         self._leadership = None if broker.transactional else Leadership(ledger, LEASE, world=world)
@@ -134,7 +138,18 @@ class Relay:
             row.sequence: now_ms + self._republish_after_ms * 2 ** min(row.publications, DOUBLINGS_MAX) for row in rows
         }
         await self._call(lambda: self._ledger.mark_published(list(again), look_again_at=again))
+        self._count(rows, now_ms)
         return True
+
+    def _count(self, rows: Sequence[OutboxRow], now_ms: int) -> None:
+        fresh = [row for row in rows if not row.publications]
+        if fresh:
+            PUBLISHED.count(by=len(fresh))
+        if len(fresh) < len(rows):
+            REPUBLISHED.count(by=len(rows) - len(fresh))
+        for row in fresh:
+            if row.topic in self._completion_topics:
+                COMPLETION_SECONDS.observe((now_ms - row.created_at) / 1000)
 
     async def republish_unconsumed(self) -> int:
         """Publishes again what not every queue of its topic has consumed in time; returns how many events that were."""

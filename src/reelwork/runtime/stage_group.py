@@ -18,10 +18,11 @@ import structlog
 from reelwork.broker import DELIVERIES_MAX, Delivery
 from reelwork.errors import JobNotFound, PermanentError
 from reelwork.events import Asset, AssetEvent
-from reelwork.ledger import Job, JobStatus
+from reelwork.ledger import Job, JobStatus, Work
 from reelwork.ledger.records import Known
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Subscription
+from reelwork.runtime.metrics.catalogue import HANDLER_TIME
 from reelwork.runtime.outcome import HandlerTimeout, contained, describe, event_of, run_inline, within
 from reelwork.runtime.recording import Recording
 from reelwork.runtime.stage_run import JobAtHand, StageRun
@@ -74,10 +75,16 @@ class StageGroup:
         async with self._kept():
             try:
                 await self._work()
+                self._count()
                 await self._recording.record()
             except asyncio.CancelledError:
                 await self._release([run for run in self._runs if not run.is_over])
                 raise
+
+    def _count(self) -> None:
+        if self._calls:
+            service, queue = self._subscription.service, self._subscription.queue
+            HANDLER_TIME.observe(self.seconds_busy / self._calls, service, queue, times=self._calls)
 
     async def hand_back(self) -> None:
         """Gives what was not begun to the next worker; where that fails, its lease ends."""
@@ -163,8 +170,25 @@ class StageGroup:
                 self._judge(run, consumed, known[run.event.job_id])
             except Exception as error:
                 run.error = error
+        await self._announce([run for run in sound if run.error is None and run.assets])
         if any(run.delivery.is_suspect for run in runs):
             self._waiting = deque(sorted(self._waiting, key=lambda run: run.attempts_of_next))
+
+    async def _announce(self, runs: Sequence[StageRun]) -> None:
+        """What each message says of the number of its stage's assets, once for all of a job, before any is tried."""
+        saying: dict[tuple[str, int], list[StageRun]] = {}
+        for run in runs:
+            announced = run.event.announced
+            if announced is not None:
+                saying.setdefault((run.event.job_id, announced), []).append(run)
+        if not saying:
+            return
+        stages = self._handling.stages
+        works = [Work(stages=[stages.announcement(job_id, self._stage.name, total)]) for job_id, total in saying]
+        results = await self._handling.recorder.commit_all(works)
+        for own, result in zip(saying.values(), results, strict=True):
+            for run in own:
+                run.error = result if isinstance(result, Exception) else None
 
     async def _read(self, runs: Sequence[StageRun]) -> None:
         taken: set[tuple[str, str]] = set()

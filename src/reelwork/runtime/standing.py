@@ -155,7 +155,7 @@ class Standings:
 
     def _announced_by(self, stage: str, job: Job) -> str | None:
         for subscription in self._catalogue.subscriptions:
-            if subscription.stage is not None and subscription.stage.name == stage:
+            if subscription.stage is not None and subscription.stage.name == stage and subscription.stage.announced_by:
                 with contextlib.suppress(Exception):  # an author's own condition, which must not break this page
                     if subscription.takes(job):
                         return subscription.stage.announced_by.topic

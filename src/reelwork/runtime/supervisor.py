@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -18,8 +19,12 @@ from pydantic import SecretStr
 
 from reelwork.errors import ConfigurationError, ReelworkError, StoreUnavailable
 from reelwork.runtime.backends import Backends
+from reelwork.runtime.crew import WorkerState
 from reelwork.runtime.declaration import Catalogue
-from reelwork.runtime.process import BROKEN, CONFIGURATION, REPLACE_ME
+from reelwork.runtime.metrics.catalogue import WORKER_ENDS
+from reelwork.runtime.metrics.tally import TALLY
+from reelwork.runtime.process import BROKEN, CONFIGURATION, REPLACE_ME, UNAVAILABLE
+from reelwork.runtime.reports import REPORT_BYTES_MAX, decoded
 from reelwork.settings import Config
 
 RESTART_SECONDS_MIN: Final = 0.1
@@ -27,6 +32,8 @@ RESTART_SECONDS_MAX: Final = 30.0
 HEALTHY_AFTER_SECONDS: Final = 10.0
 FAILED_STARTS_MAX: Final = 5
 KILL_AFTER_DRAIN_SECONDS: Final = 5.0
+LAST_REPORT_SECONDS: Final = 1.0
+CAUSES: Final = {REPLACE_ME: "hung", UNAVAILABLE: "unavailable", CONFIGURATION: "configuration"}
 
 log = structlog.get_logger("reelwork.supervisor")
 
@@ -39,6 +46,7 @@ class Supervisor:
         if concurrency < 1:
             raise ConfigurationError("at least one worker process is needed; give --workers 1 or more")
         self._backends = backends
+        self._crew = backends.crew
         self._concurrency = concurrency
         self._services = services
         self._processes: set[asyncio.subprocess.Process] = set()
@@ -53,6 +61,7 @@ class Supervisor:
 
         Raises ConfigurationError when a worker cannot start at all.
         """
+        self._crew.wanted = self._concurrency
         keepers = [asyncio.create_task(self._keep(stop)) for _ in range(self._concurrency)]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -62,6 +71,7 @@ class Supervisor:
                     keeper.result()
         finally:
             stop.set()
+            self._crew.is_draining = True
             stopping.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
 
@@ -81,6 +91,7 @@ class Supervisor:
             failed_starts = failed_starts + 1 if status == BROKEN else 0
             if failed_starts == FAILED_STARTS_MAX and not has_worked:
                 raise ReelworkError(f"a worker broke {failed_starts} times at its start; its reason stands above")
+            WORKER_ENDS.count(CAUSES.get(status, "died"))
             log.warning("reelwork.supervisor.restart", exit_status=status, hung=status == REPLACE_ME)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(pause, RESTART_SECONDS_MAX)):
@@ -89,27 +100,64 @@ class Supervisor:
     async def _run_one(self, stop: asyncio.Event) -> int:
         """Runs one worker process to its end, which `stop` brings about; its exit status."""
         name = f"worker-{uuid4().hex}"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "reelwork.runtime.process",
-            name,
-            *self._services,
-            stdin=asyncio.subprocess.PIPE,
-            process_group=0,  # Ctrl-C in a terminal reaches its parent alone, which stops it in order
-            env=worker_environment(self._backends.config),
-        )
+        process, line = await self._start(name)
         self._processes.add(process)
+        self._crew.states[name] = WorkerState.STARTING
+        hearing = asyncio.create_task(self._hear(name, line))
         ended, stopping = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
+                self._crew.is_draining = True
                 await self._drain(process)
             return await ended
         finally:
             stopping.cancel()
             self._processes.discard(process)
+            await asyncio.wait([hearing], timeout=LAST_REPORT_SECONDS)
+            hearing.cancel()
+            self._crew.states.pop(name, None)
             await self._hand_on(name)
+
+    async def _start(self, name: str) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        """A worker process, and our end of the line to it."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "reelwork.runtime.process",
+                    name,
+                    *self._services,
+                    stdin=theirs.fileno(),
+                    process_group=0,  # Ctrl-C in a terminal reaches its parent alone, which stops it in order
+                    env=worker_environment(self._backends.config),
+                )
+        except BaseException:
+            ours.close()
+            raise
+        return process, ours
+
+    async def _hear(self, name: str, line: socket.socket) -> None:
+        """Takes in what a worker process reports, to its end. The line stays open until then: its end would stop it."""
+        reader, writer = await asyncio.open_connection(sock=line, limit=REPORT_BYTES_MAX)
+        try:
+            while True:
+                try:
+                    said = await reader.readline()
+                    if not said:
+                        return
+                    report = decoded(said)
+                except (ValueError, TypeError) as error:  # numbers are lost, no work
+                    log.warning("reelwork.supervisor.report_failed", error=str(error))
+                    continue
+                TALLY.add(report.numbers)
+                self._crew.states[name] = report.state
+        except OSError as error:
+            log.warning("reelwork.supervisor.report_failed", error=str(error))
+        finally:
+            writer.close()
 
     async def _hand_on(self, name: str) -> None:
         """What a dead worker held goes to the others at once; where that fails, when its leases end."""

@@ -16,6 +16,7 @@ from reelwork.ledger import BaseJobProgressManager, Completion, JobStatus, Ledge
 from reelwork.objects import ObjectStore
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.declaration import Catalogue
+from reelwork.runtime.metrics.catalogue import SWEEPS
 from reelwork.runtime.orphans import Orphans
 from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.relay import Relay
@@ -80,9 +81,12 @@ class Sweeper:
     async def _part(self, name: str, part: Coroutine[Any, Any, object]) -> None:
         try:
             await part
+            SWEEPS.count(name, "done")
         except StoreUnavailable as error:
+            SWEEPS.count(name, "failed")
             log.warning("reelwork.sweeper.failed", part=name, error=str(error))
         except Exception as error:  # one thing it stumbles over must not stop the whole node
+            SWEEPS.count(name, "failed")
             log.exception("reelwork.sweeper.failed", part=name, error=str(error))
 
     async def _expire_watermarks(self, completions: list[Completion]) -> None:

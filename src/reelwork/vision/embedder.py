@@ -11,17 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reelwork.errors import ConfigurationError, UnusableModel
-from reelwork.vision.encoder_configuration import (
-    Channels,
-    EncoderConfiguration,
-    Fit,
-    Layout,
-    Pooling,
-    read_encoder_configuration,
-)
+from reelwork.vision.encoder_configuration import EncoderConfiguration, Pooling, read_encoder_configuration
 from reelwork.vision.models_folder import model_path
 from reelwork.vision.onnx_session import open_session
-from reelwork.vision.opencv import Picture, cv2
+from reelwork.vision.opencv import Picture
 
 DEFAULT_ENCODER: Final = "efficientnet-lite0"
 EFFICIENTNET_LITE0: Final = EncoderConfiguration(
@@ -65,7 +58,7 @@ class Embedder:
 
     def _encode(self, image: Picture) -> npt.NDArray[np.float32]:
         name = self._configuration.name
-        prepared = self._prepare(image)
+        prepared = self._configuration.prepared(image, self._configuration.fit)
         try:
             (output,) = self._session.run([self._output], {self._input: prepared})
         except Exception as error:  # the runtime's own exceptions have no common base but this
@@ -74,15 +67,6 @@ class Embedder:
         if not np.isfinite(vector).all():
             raise UnusableModel(f"{name} gives numbers that are not finite")
         return vector
-
-    def _prepare(self, image: Picture) -> npt.NDArray[np.float32]:
-        wanted = self._configuration
-        colour = slice(None, None, -1) if wanted.channels is Channels.RGB else slice(None)
-        # In the pictures' own order, blue first; turned around at the end, together with the colours.
-        mean, std = (np.array(values, np.float32)[colour] * 255 for values in (wanted.mean, wanted.std))
-        square = fit_to_square(image, wanted.input_size, wanted.fit, padding=tuple(mean.tolist()))
-        normal = ((square.astype(np.float32) - mean) / std)[:, :, colour]
-        return np.ascontiguousarray((normal.transpose(2, 0, 1) if wanted.layout is Layout.NCHW else normal)[None])
 
 
 def load_embedder(name_or_path: str | Path = DEFAULT_ENCODER, *, models_dir: Path | None = None) -> Embedder:
@@ -106,32 +90,6 @@ def load_embedder(name_or_path: str | Path = DEFAULT_ENCODER, *, models_dir: Pat
     except OSError as error:
         raise ConfigurationError(f"{path} names {file}, which cannot be read: {error.strerror or error}") from error
     return Embedder(onnx_model, configuration, weights_sha256=_sha256(onnx_model))
-
-
-def fit_to_square(image: Picture, side: int, fit: Fit, *, padding: tuple[float, ...]) -> Picture:
-    """A (side, side, 3) picture; what shrinks is averaged, so that fine patterns do not turn into coarse ones."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ValueError(f"a picture is uint8 (height, width, 3), not {image.dtype} {image.shape}")
-    height, width = image.shape[:2]
-    if fit is Fit.CROP:
-        edge = min(height, width)
-        top, left = (height - edge) // 2, (width - edge) // 2
-        return _resized(image[top : top + edge, left : left + edge], side, side)
-    if fit is Fit.STRETCH:
-        return _resized(image, side, side)
-    new_width = max(1, min(side, round(side * width / max(height, width))))
-    new_height = max(1, min(side, round(side * height / max(height, width))))
-    square = np.empty((side, side, 3), np.uint8)
-    square[:] = np.round(padding)
-    top, left = (side - new_height) // 2, (side - new_width) // 2
-    square[top : top + new_height, left : left + new_width] = _resized(image, new_width, new_height)
-    return square
-
-
-def _resized(image: Picture, width: int, height: int) -> Picture:
-    shrinks = image.shape[1] >= width and image.shape[0] >= height
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
 def _pooled(output: npt.NDArray[np.float32], configuration: EncoderConfiguration, name: str) -> npt.NDArray[np.float32]:

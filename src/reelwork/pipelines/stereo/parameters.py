@@ -1,0 +1,37 @@
+"""What a job of this pipeline is told."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelwork.events import Mode
+from reelwork.pipelines.stereo.models import check_model
+from reelwork.settings import Config
+
+DEFAULT_SEGMENT_SECONDS: Final = 10.0
+
+
+class StereoParameters(BaseModel):
+    """mode: side by side (`sbs`, or `sbs-half` at the width of one view), or `anaglyph` for red and cyan glasses.
+    model: how the second view is made; that of the setting MODEL if not given. segment_seconds: length of a segment, at
+    least; cuts lie at keyframes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = "sbs"
+    model: str = Field(default_factory=lambda: Config().MODEL)
+    segment_seconds: float = Field(DEFAULT_SEGMENT_SECONDS, ge=0.1, le=3_600)
+
+
+class StereoJob(StereoParameters):
+    """The parameters as the job row keeps them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def check_parameters(parameters: StereoParameters) -> None:
+    """Raises UnknownModel or ModelMissing for a model that cannot run here."""
+    check_model(parameters.model)
