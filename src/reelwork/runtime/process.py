@@ -6,6 +6,7 @@ It drains on SIGTERM and when its parent is gone, and leaves with REPLACE_ME whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import select
@@ -89,8 +90,9 @@ def _when_parent_is_gone(act: Callable[[], object]) -> None:
     """
 
     def watch() -> None:
-        while select.select([0], [], []) and os.read(0, 1):
-            pass
+        with contextlib.suppress(OSError):  # a parent that died before it read all reports resets the line
+            while select.select([0], [], []) and os.read(0, 1):
+                pass
         act()
 
     threading.Thread(target=watch, name="reelwork-parent-watch", daemon=True).start()

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -112,6 +113,26 @@ class TestWorkerProcess:
                 assert sorted(calls) == ["a", "b"]
                 assert house.states(job_id) == {"a": DONE, "b": DONE}
                 assert (await house.take_one(ITEMS)).deliveries == 1
+
+        run(test())
+
+    def test_ends_with_a_parent_that_never_read_its_reports(self, tmp_path: Path, board: Switchboard) -> None:
+        async def test() -> None:
+            async with house_in(tmp_path) as house:
+                job_id = house.start()
+                house.send(job_id, "a")
+                environment = worker_environment(house.backends.config)
+                ours, theirs = socket.socketpair()
+                command = [sys.executable, "-m", "reelwork.runtime.process", "worker"]
+                with ours, theirs, subprocess.Popen(command, stdin=theirs, env=environment) as worker:
+                    try:
+                        theirs.close()
+                        (await asyncio.to_thread(board.next_call)).answer()
+                        await asyncio.to_thread(select.select, [ours], [], [], END_SECONDS_MAX)
+                        ours.close()  # what lies there unread resets the line
+                        assert await asyncio.to_thread(worker.wait, END_SECONDS_MAX) == 0
+                    finally:
+                        worker.kill()
 
         run(test())
 
