@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
+INFRA_READY := .venv-infra/.ready
 
-.PHONY: help demo test scenarios simulate mutations check chaos bench smoke clean contracts lock setup
+.PHONY: help demo test scenarios simulate mutations check infra chaos bench smoke clean contracts lock setup
 
 help:  ## show what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,17 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 	$(BIN)/python scripts/env_example.py --check
 	$(BIN)/python scripts/requirements.py --check
 
+infra: $(INFRA_READY)  ## look at the Dockerfile, compose.yaml and the Kubernetes files with their own tools; starts nothing
+	@.venv-infra/bin/python scripts/infra.py
+
+$(INFRA_READY): infra/checks/requirements.txt
+	@echo "Setting up .venv-infra with hadolint, Docker Compose and schemas"
+	@$(PYTHON) -m venv .venv-infra
+	@awk '/^[^ ]/ {keep = /^poetry-core==/} keep' $< > .venv-infra/first.txt
+	@.venv-infra/bin/pip install -qq --disable-pip-version-check --require-hashes -r .venv-infra/first.txt
+	@.venv-infra/bin/pip install -qq --disable-pip-version-check --require-hashes --no-build-isolation -r $<
+	@touch $@
+
 chaos: $(READY)  ## kill processes and servers at work and print what it costs (KILLS=50 SEED=1 STORE=sqlite, postgresql, rabbitmq-stack or redis-stack; all by default)
 	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),50) --seed $(or $(SEED),1) $(addprefix --store ,$(STORE))
 
@@ -69,11 +81,17 @@ contracts: $(READY)  ## write contracts/ and .env.example anew from the code
 	@$(BIN)/python scripts/contracts.py
 	@$(BIN)/python scripts/env_example.py
 
-lock: $(READY)  ## compile requirements.txt anew from pyproject.toml, and that of the benchmark
+lock: $(READY)  ## compile requirements.txt anew from pyproject.toml, and those of benchmark, image and infra checks
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		benchmarks/contenders/requirements.in --output-file benchmarks/contenders/requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra all --constraint requirements.txt pyproject.toml --output-file infra/image/requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--constraint requirements.txt infra/image/build-requirements.in --output-file infra/image/build-requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		infra/checks/requirements.in --output-file infra/checks/requirements.txt
 
 clean:  ## remove everything that make has made
-	@rm -rf .venv .venv-bench .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist demo-output
+	@rm -rf .venv .venv-bench .venv-infra .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist demo-output

@@ -11,6 +11,23 @@ from pydantic import SecretStr
 from reelwork.settings import Config
 
 EXAMPLE = Path(__file__).parent.parent / "infra" / "pvm" / ".env.example"
+COMPOSE = (
+    "# For compose.yaml beside this file, and for nothing else: passwords of the servers that it starts. They stand in",
+    "# URLs, so letters and digits only: `openssl rand -hex 24`. It needs REELWORK_API_TOKEN below, too.",
+    "POSTGRES_PASSWORD=",
+    "RABBITMQ_PASSWORD=",
+    "S3_SECRET_KEY=",
+    "",
+    "# Address of this machine at which compose.yaml publishes the API: 127.0.0.1 for itself, 0.0.0.0 for everybody.",
+    "# REELWORK_PUBLISH=127.0.0.1",
+    "",
+    "# Address of the object store in the links that the API gives away, as a browser reaches it.",
+    "# REELWORK_LINKS=http://127.0.0.1:8333",
+    "",
+    "# Image that compose.yaml runs, and gives to what it builds.",
+    "# REELWORK_IMAGE=reelwork:0.1.0",
+    "",
+)
 
 
 def text() -> str:
@@ -19,6 +36,7 @@ def text() -> str:
         "# Every setting of Reelwork with its default. Copy it to .env and change what you need. Reelwork reads the",
         "# environment, not the file: `set -a; . ./.env; set +a` before `reelwork serve`, or env_file in a unit.",
         "",
+        *COMPOSE,
     ]
     for name, setting in Config.model_fields.items():
         lines.append(f"# {setting.description}")

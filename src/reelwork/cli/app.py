@@ -15,7 +15,9 @@ from reelwork.cli.dead_letters import dead_letters
 from reelwork.cli.demo import demo
 from reelwork.cli.doctor import doctor
 from reelwork.cli.exit_code import EXIT_CODES_HELP, ExitCode, exit_code_of
+from reelwork.cli.import_data import import_data
 from reelwork.cli.match import match
+from reelwork.cli.migrate import migrate
 from reelwork.cli.missing_package import missing_package_fix
 from reelwork.cli.models import models
 from reelwork.cli.results import results
@@ -42,11 +44,12 @@ app = typer.Typer(
 )
 for panel, commands in {
     "On this machine": (demo, analyze, match, stereo, doctor),
-    "A server": (serve, worker),
+    "A server": (serve, worker, migrate),
     "Jobs on a server": (submit, status, wait, results, cancel, stages),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.command(name="import", rich_help_panel="A server")(import_data)
 app.add_typer(models, name="models", rich_help_panel="On this machine")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Jobs on a server")
 

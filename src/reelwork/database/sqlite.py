@@ -64,9 +64,13 @@ class SqliteDatabase(Database):
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock_file = opened.enter_context(open(f"{self.path}.lock", "ab"))
+                self._users_file = opened.enter_context(open(f"{self.path}.users", "ab"))
+                fcntl.flock(self._users_file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 self._connection = opened.enter_context(contextlib.closing(self._connect()))
                 with self._locked():  # two processes that switch a new file to WAL at once find it locked
                     self._connection.execute("PRAGMA journal_mode = WAL")
+            except BlockingIOError:
+                raise ConfigurationError(f"the database {self.name} is being copied elsewhere; use the copy") from None
             except (OSError, sqlite3.Error) as error:
                 raise ConfigurationError(f"cannot open the database {self.name}: {error}") from error
             opened.pop_all()
@@ -177,6 +181,21 @@ class SqliteDatabase(Database):
             engine.dispose()
 
     @contextlib.contextmanager
+    def only_user(self) -> Iterator[None]:
+        """No other process has the database open, nor opens it before the block ends.
+
+        Raises ConfigurationError where one has.
+        """
+        try:
+            fcntl.flock(self._users_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"a server or worker has {self.name} open; stop it first") from None
+        try:
+            yield
+        finally:
+            fcntl.flock(self._users_file, fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Threads of this process share the lock of its file, so it takes both."""
         with self._mutex, self._locked():
@@ -196,5 +215,6 @@ class SqliteDatabase(Database):
             for connection in (*self._opened, self._connection):
                 connection.close()
             self._lock_file.close()
+            self._users_file.close()
         self.engine.dispose()
         self.doorbell.close()

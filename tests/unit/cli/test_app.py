@@ -22,7 +22,17 @@ def test_help_imports_no_heavy_room() -> None:
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
     told = CliRunner().invoke(app, ["--help"]).stdout
-    for word in ("serve", "worker", "analyze", "submit", "wait", "dead-letters", "doctor", "130 interrupted"):
+    for word in (
+        "serve",
+        "worker",
+        "migrate",
+        "analyze",
+        "submit",
+        "wait",
+        "dead-letters",
+        "doctor",
+        "130 interrupted",
+    ):
         assert word in told
 
 
