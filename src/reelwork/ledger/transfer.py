@@ -28,6 +28,8 @@ FROM messages
 WHERE messages.event_id = outbox.event_id AND messages.is_replay = outbox.is_replay
     AND (outbox.queue IS NULL OR outbox.queue = messages.queue)
 """
+# Whole tables are read here, which no other query of Reelwork does.
+ANY_PLAN: Final = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 # Who held a message is gone.
 LET_GO: Final = "UPDATE messages SET lease = NULL, visible_at = 0 WHERE lease IS NOT NULL"
 
@@ -45,6 +47,7 @@ def copy_ledger(
         writing: Any = lent.connection.driver_connection
         try:
             with writing.transaction():
+                writing.execute(ANY_PLAN)
                 if _has_rows(writing):
                     _check_that_all_are_there(reading, writing, target)
                     return None
