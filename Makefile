@@ -6,7 +6,7 @@ READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 INFRA_READY := .venv-infra/.ready
 
-.PHONY: help demo test scenarios simulate mutations check infra chaos bench smoke clean contracts lock setup
+.PHONY: help demo test scenarios conformance simulate mutations check infra chaos bench smoke clean contracts lock setup
 
 help:  ## show what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(READY)  ## run all tests, two at once (TESTS=path for some of them, AT_O
 
 scenarios: $(READY)  ## run the scenarios of the requirements by name and print scenario x store
 	@$(BIN)/python scripts/scenarios.py
+
+conformance: $(READY)  ## run the suites that every broker and every ledger must pass and print group x engine
+	@$(BIN)/python scripts/conformance.py
 
 check: $(READY)  ## format, lint, types, import layers, contracts, job transitions, requirements
 	$(BIN)/ruff format --check .

@@ -45,8 +45,11 @@ class RabbitServer(KeptServer):
         super().__init__("RabbitMQ", "tests.rabbitmq", json.dumps(settings))
         self._names = count()
 
-    def url(self, *, prefix: str = "", user: str = USER, password: str = PASSWORD, vhost: str = "%2F") -> str:
-        return f"amqp://{user}:{password}@127.0.0.1:{self.port}/{vhost}?prefix={prefix or 'reelwork'}"
+    def url(
+        self, *, prefix: str = "tests", user: str = USER, password: str = PASSWORD, vhost: str = "%2F", port: int = 0
+    ) -> str:
+        """port: of a link to it, where it is not to be reached straight."""
+        return f"amqp://{user}:{password}@127.0.0.1:{port or self.port}/{vhost}?prefix={prefix}"
 
     def new_prefix(self) -> str:
         """One that nobody else uses."""
@@ -161,7 +164,8 @@ class _Keeper:
             "RABBITMQ_GENERATED_CONFIG_DIR": str(self._folder / "config"),
         }
         (self._folder / "environment").write_text(json.dumps(self._environment))
-        self._mapper = subprocess.Popen(["epmd", "-address", "127.0.0.1", "-port", str(mapper)])
+        command = ["epmd", "-address", "127.0.0.1", "-port", str(mapper)]
+        self._mapper = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         while self._mapper.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", mapper), 1):
                 break

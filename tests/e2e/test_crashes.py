@@ -21,13 +21,15 @@ import pytest
 from reelwork.ledger import JobStatus, Ledger, open_ledger
 from reelwork.pipelines.analyze import VideoFilePipelineService
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
+from tests import rabbitmq, valkey
 from tests.clips import write_clip
 from tests.e2e.commands import Running, running
 from tests.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
-from tests.valkey import fresh_url, valkey_server
+from tests.valkey import valkey_server
 
 FRAMES, RANGE_FRAMES, RANGES = 1500, 150, 10
 RANGES_STREAM = "reelwork:q.analyzer.ranges"
+FRESH_URLS = {"redis": valkey.fresh_url, "rabbitmq": rabbitmq.fresh_url}
 KILLS = 3
 JOB_SECONDS_MAX = 90.0
 ANALYZER = f"""
@@ -100,10 +102,10 @@ def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
     return status
 
 
-@pytest.mark.parametrize("broker", ["sql", "redis"])
+@pytest.mark.parametrize("broker", ["sql", "redis", "rabbitmq"])
 def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: Mapping[str, str], broker: str) -> None:
-    if broker == "redis":
-        environment = {**environment, "REELWORK_BROKER_URL": fresh_url()}
+    if broker in FRESH_URLS:
+        environment = {**environment, "REELWORK_BROKER_URL": FRESH_URLS[broker]()}
     clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
     serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
     with running(serve, environment=environment) as server:
@@ -133,6 +135,37 @@ def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: M
             assert ledger.dead_letters(job_id) == []
         finally:
             ledger.close()
+        assert server.stop(signal.SIGTERM) == 0
+
+
+def test_a_broker_that_dies_and_comes_back_costs_time_only(
+    tmp_path: Path, board: Switchboard, environment: Mapping[str, str]
+) -> None:
+    """RabbitMQ keeps what it has confirmed, and hands out again what was in hand."""
+    clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
+    serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
+    environment = {**environment, "REELWORK_BROKER_URL": rabbitmq.fresh_url()}
+    with running(serve, environment=environment) as server:
+        job_id = submit(server, clip)
+        at_work = [board.next_call(), board.next_call()]
+        broker = rabbitmq.shared_server()
+        broker.kill()
+        try:
+            at_work[0].answer()
+        finally:
+            broker.restart()
+        at_work[1].answer()
+        answer_all(board)
+        with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
+            assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
+            rows = ledger.outbox(job_id)
+            topics = [row.topic for row in rows]
+            assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
+            (stage,) = ledger.stage_status(job_id)
+            assert (stage.expected, stage.done, stage.failed) == (RANGES, RANGES, 0)
+            assert ledger.dead_letters(job_id) == []
+        answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
+        assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
         assert server.stop(signal.SIGTERM) == 0
 
 

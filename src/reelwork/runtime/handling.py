@@ -12,47 +12,38 @@ import inspect
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from reelwork.broker import DELIVERIES_MAX, Broker, Delivery
 from reelwork.errors import (
-    ContractViolation,
     InvalidWork,
-    JobNotFound,
     JobTransitionRefused,
     PermanentError,
     StoreUnavailable,
 )
-from reelwork.events import Announcement, AssetEvent, Event, JobFailed
+from reelwork.events import Announcement, Event
 from reelwork.ledger import (
-    AssetOutcome,
-    AssetState,
     BaseJobProgressManager,
     Job,
-    JobMove,
     JobStatus,
     Ledger,
-    StageUpdate,
     Work,
 )
 from reelwork.objects import ObjectStore
+from reelwork.runtime.burial import Burial
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Catalogue, Stage, Subscription
 from reelwork.runtime.metrics.catalogue import DEAD_LETTERS, HANDLER_TIME, JOB_SECONDS, LEASE_LOSSES, RETRIES
 from reelwork.runtime.outcome import (
-    AssetsFailed,
     HandlerTimeout,
     contained,
     contained_coroutine,
-    dead_letter,
     describe,
     event_of,
     inbox_of,
-    is_resolved,
-    unless_consumed,
     with_receipt,
     within,
 )
@@ -254,50 +245,8 @@ class Handling:
         return self.world.random.uniform(RETRY_SECONDS_MIN, ceiling)
 
     async def _bury(self, subscription: Subscription, delivery: Delivery, error: Exception, attempts: int) -> None:
-        """Dead-letters a delivery in one work: the row, and `failed` for its unresolved assets, or for its job."""
-        unresolved = await self.recorder.read(self._unresolved, subscription, delivery, error)
-        letter = dead_letter(delivery, describe(error), attempts)
-        unless = unless_consumed(delivery)
-        if unresolved:
-            of_stage = replace(letter, stage=unresolved[0].stage)
-            try:
-                await self.finish(delivery, Work(stages=unresolved, dead_letters=[of_stage], unless_consumed=unless))
-                return
-            except InvalidWork as refusal:  # ids that no ledger takes
-                error = refusal
-        reason = f"{subscription.service}: {describe(error)}"
-        allowed = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
-        job_id = delivery.message.job_id
-        move = JobMove(job_id=job_id, allowed=allowed, to=JobStatus.FAILED, error_message=reason)
-        failed = JobFailed(job_id=job_id, event_id=self.world.new_id(), reason=reason)
-        try:
-            work = Work(moves=[move], events=[failed], dead_letters=[letter], unless_consumed=unless)
-            await self.finish(delivery, work)
-        except (JobTransitionRefused, JobNotFound):  # over already, or never there: it does not fail once more
-            await self.finish(delivery, Work(dead_letters=[letter], unless_consumed=unless))
-
-    def _unresolved(self, subscription: Subscription, delivery: Delivery, error: Exception) -> list[StageUpdate]:
-        if subscription.stage is None or subscription.handler is None:
-            return []
-        try:
-            event = event_of(subscription, delivery)
-        except ContractViolation:
-            return []
-        assert isinstance(event, AssetEvent)
-        stage = subscription.stage.name
-        known = self.ledger.known_assets(event.job_id, stage, [asset.asset_id for asset in event.assets()])
-        failures = error.failures if isinstance(error, AssetsFailed) else {}
-        outcomes = [
-            AssetOutcome(
-                asset.asset_id,
-                AssetState.FAILED,
-                weight=asset.weight,
-                error=failures.get(asset.asset_id, describe(error)),
-            )
-            for asset in event.assets()
-            if not is_resolved(known.get(asset.asset_id), is_replay=delivery.message.is_replay)
-        ]
-        return [self.stages.outcomes(event.job_id, stage, outcomes)]
+        burial = Burial(self.ledger, recorder=self.recorder, stages=self.stages, world=self.world)
+        await burial.bury(subscription, delivery, error, attempts)
 
     async def _keep(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
         """While a delivery is worked on: renews its lease, and hears of a cancelled job."""

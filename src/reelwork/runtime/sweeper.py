@@ -1,19 +1,20 @@
 """Finds what no message will bring about: due watermarks, changed thresholds, settled phases, unconsumed events,
-orphans.
+messages that the broker gave up on, orphans.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
-from reelwork.broker import Broker
-from reelwork.errors import JobNotFound, StoreUnavailable
+from reelwork.broker import DELIVERIES_MAX, Broker
+from reelwork.errors import JobNotFound, PermanentError, StoreUnavailable
 from reelwork.ledger import BaseJobProgressManager, Completion, JobStatus, Ledger, StageStatus, StageUpdate, Work
 from reelwork.objects import ObjectStore
+from reelwork.runtime.burial import Burial
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.declaration import Catalogue
 from reelwork.runtime.metrics.catalogue import SWEEPS
@@ -21,6 +22,8 @@ from reelwork.runtime.orphans import Orphans
 from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.relay import Relay
 from reelwork.runtime.world import World
+
+GIVEN_UP_MAX: Final = 100  # in one sweep
 
 log = structlog.get_logger("reelwork.sweeper")
 
@@ -55,6 +58,7 @@ class Sweeper:
         self._relay = relay
         self._recorder = recorder
         self._world = world
+        self._burial = Burial(ledger, recorder=recorder, stages=stages, world=world)
         self._sweep_seconds = sweep_seconds
         self._watermark_max_ms = round(watermark_max_seconds * 1000)
 
@@ -74,6 +78,7 @@ class Sweeper:
         await self._part("policies", self._reevaluate(completions))
         await self._part("phases", self._recorder.read(self._conductor.sweep))
         if not self._broker.transactional:
+            await self._part("messages given up", self._bury_given_up())
             await self._part("unconsumed events", self._relay.republish_unconsumed())
         await self._part("orphans", self._recorder.read(self._orphans.remove))
         return completions
@@ -88,6 +93,20 @@ class Sweeper:
         except Exception as error:  # one thing it stumbles over must not stop the whole node
             SWEEPS.count(name, "failed")
             log.exception("reelwork.sweeper.failed", part=name, error=str(error))
+
+    async def _bury_given_up(self) -> None:
+        """Dead letters of what the broker gave up on by itself; one that cannot be buried must not hold up the rest."""
+        subscriptions = {subscription.queue: subscription for subscription in self._catalogue.subscriptions}
+        error = PermanentError(f"the broker gave it up after {DELIVERIES_MAX} deliveries without an outcome")
+        for delivery in await self._broker.given_up(limit=GIVEN_UP_MAX):
+            names = {"queue": delivery.queue, "job_id": delivery.message.job_id}
+            log.error("reelwork.sweeper.dead_letter", **names)
+            try:
+                await self._burial.bury(subscriptions.get(delivery.queue), delivery, error, delivery.attempts + 1)
+            except StoreUnavailable:
+                raise
+            except Exception as failure:
+                log.exception("reelwork.sweeper.burial_failed", error=str(failure), **names)
 
     async def _expire_watermarks(self, completions: list[Completion]) -> None:
         for stage in await self._recorder.read(self._ledger.due_stages):

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import TypeVar
 
@@ -15,20 +16,25 @@ import pytest
 from aiormq.channel import Channel
 
 from reelwork.broker import DELIVERIES_MAX, Delivery, Message, Topology
-from reelwork.broker.rabbitmq import RabbitBroker
+from reelwork.broker.rabbitmq import RabbitBroker, publisher
 from reelwork.broker.rabbitmq.address import RabbitAddress
 from reelwork.broker.rabbitmq.line import Line
 from reelwork.broker.rabbitmq.names import Names
-from reelwork.errors import StoreUnavailable
+from reelwork.errors import ConfigurationError, StoreUnavailable
 from tests.clock import ManualClock
 from tests.conformance.broker.conftest import event_ids
 from tests.processes import ready_children
-from tests.rabbitmq import fresh_url
+from tests.proxy import Proxy, proxy
+from tests.rabbitmq import PASSWORD, fresh_url, shared_server
+from tests.tls import self_signed, tls_before
 
 pytestmark = pytest.mark.anyio
 QUEUE, OTHER = "q.frames", "q.other"
 TOPOLOGY = Topology.of([("frames", QUEUE), ("frames", OTHER)])
 WAIT_SECONDS, TRIES_MAX = 20.0, 400
+SHORT_SECONDS = 0.3
+WRITTEN_DOWN_SECONDS = 1.5
+"""RabbitMQ 3.10 notes some time after it has made a queue that there is one; killed before, it loses the queue."""
 T = TypeVar("T")
 
 
@@ -80,6 +86,12 @@ def names(url: str) -> Names:
     return Names(RabbitAddress.of(url).prefix)
 
 
+@pytest.fixture(scope="module")
+def links() -> Iterator[Proxy]:
+    with proxy() as links:
+        yield links
+
+
 async def take(
     broker: RabbitBroker, limit: int = 1_000, *, queue: str = QUEUE, wait_seconds: float = 0
 ) -> list[Delivery]:
@@ -103,6 +115,17 @@ async def persistently(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         await asyncio.sleep(0.05)
     return await call()
+
+
+async def forever(call: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await call()
+
+
+def timeouts(*, delivery_ms: int, look_ms: int) -> str:
+    """For `rabbitmqctl eval`: how long a delivery may be in hand, and how often that is looked at."""
+    settings = {"consumer_timeout": delivery_ms, "channel_tick_interval": look_ms}
+    return ", ".join(f"application:set_env(rabbit, {name}, {value})" for name, value in settings.items()) + "."
 
 
 class TestPauses:
@@ -245,6 +268,149 @@ class TestServer:
         await asyncio.sleep(0)
         await persistently(lambda: broker.publish(messages("a")))
         assert event_ids(await waiting) == ["a"]
+
+    async def test_one_that_is_killed_costs_an_error_until_it_is_back_and_loses_nothing(
+        self, broker: RabbitBroker
+    ) -> None:
+        server = shared_server()
+        await broker.publish(messages("a", "b"))
+        (held,) = await take(broker, 1)
+        await asyncio.sleep(WRITTEN_DOWN_SECONDS)
+        waiting = asyncio.create_task(persistently(lambda: take(broker, queue=OTHER, wait_seconds=WAIT_SECONDS)))
+        server.kill()
+        try:
+            for call in (broker.publish(messages("c")), take(broker), broker.depths(), broker.ping()):
+                with pytest.raises(StoreUnavailable, match=r"amqp://tester:\*\*\*@127\.0\.0\.1") as caught:
+                    await call
+                assert PASSWORD not in str(caught.value)
+            assert await held.extend() is False
+            await held.ack()
+            await held.retry(0)
+        finally:
+            await asyncio.to_thread(server.restart)
+        await persistently(lambda: broker.publish([message("d", queue=OTHER)]))
+        assert event_ids(await waiting) == ["d"]
+        again, fresh = await persistently(lambda: take_all(broker, 2))
+        assert (again.message.event_id, again.deliveries, again.is_suspect) == ("a", 2, True)
+        assert (fresh.message.event_id, fresh.deliveries) == ("b", 1)
+        await broker.ack([again, fresh])
+        assert await take(broker) == []
+
+    async def test_a_connection_that_breaks_while_confirmations_are_out_loses_nothing(self, links: Proxy) -> None:
+        server = shared_server()
+        link = links.link(server.port)
+        prefix, count = server.new_prefix(), 1_500
+        through_link = server.url(prefix=prefix, port=link.port)
+        async with broker_at(server.url(prefix=prefix)) as broker, broker_at(through_link) as sender:
+            link.delay(0.05)
+            sending = asyncio.create_task(sender.publish(messages(*numbers(count))))
+            while not (await broker.depths())[QUEUE].waiting:
+                await asyncio.sleep(0)
+            link.cut()
+            with pytest.raises(StoreUnavailable, match="does not answer"):
+                await sending
+            link.resume()
+            await persistently(lambda: sender.publish(messages(*numbers(count))))
+            told = set[str]()
+            while deliveries := await take(broker, 1_000, wait_seconds=0.5):
+                told.update(event_ids(deliveries))
+                await broker.ack(deliveries)
+            assert sorted(told) == numbers(count)
+
+    async def test_one_that_stalls_costs_an_error_and_is_gone_on_with(
+        self, links: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(publisher, "CONFIRM_SECONDS_MAX", SHORT_SECONDS)
+        server = shared_server()
+        link = links.link(server.port)
+        async with broker_at(server.url(prefix=server.new_prefix(), port=link.port)) as broker:
+            await broker.publish(messages("a"))
+            link.stall()
+            with pytest.raises(StoreUnavailable, match="has not confirmed within"):
+                await broker.publish(messages("b"))
+            link.cut()
+            link.resume()
+            await persistently(lambda: broker.publish(messages("c")))
+            taken = await take_all(broker, 2)
+            assert {"a", "c"} <= set(event_ids(taken)) <= {"a", "b", "c"}
+
+    async def test_one_that_is_full_takes_nothing_in_and_everything_out(
+        self, broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(publisher, "CONFIRM_SECONDS_MAX", SHORT_SECONDS)
+        await broker.publish(messages("a", "b", "c"))
+        (first,) = await take(broker, 1)
+        server = shared_server()
+        await asyncio.to_thread(server.control, "set_vm_memory_high_watermark", "absolute", "1")
+        try:
+            with pytest.raises(StoreUnavailable, match="has not confirmed within"):
+                await forever(lambda: broker.publish([message("too much", queue=OTHER)]))  # until it is aware of it
+            await first.ack()
+            taken = await take(broker)
+            assert event_ids(taken) == ["b", "c"]
+            await broker.ack(taken[:1])
+            await broker.release(taken[1:])
+            assert event_ids(await take(broker)) == ["c"]
+        finally:
+            await asyncio.to_thread(server.control, "set_vm_memory_high_watermark", "0.4")
+        await persistently(lambda: broker.publish(messages("d")))
+
+    async def test_one_that_takes_back_what_was_long_in_hand_says_what_to_do(self, url: str) -> None:
+        server = shared_server()
+        await asyncio.to_thread(server.control, "eval", timeouts(delivery_ms=200, look_ms=200))
+        try:
+            async with broker_at(url) as broker:
+                await broker.publish(messages("a"))
+                (held,) = await take(broker, 1, wait_seconds=WAIT_SECONDS)
+                with pytest.raises(StoreUnavailable, match=r"200 ms.*REELWORK_HANDLER_TIMEOUT_SECONDS lower"):
+                    await forever(lambda: take(broker, wait_seconds=0.1))
+                assert await held.extend() is False
+                (again,) = await take(broker, wait_seconds=WAIT_SECONDS)
+                assert (again.deliveries, again.is_suspect) == (2, True)
+        finally:
+            await asyncio.to_thread(server.control, "eval", timeouts(delivery_ms=1_800_000, look_ms=60_000))
+
+
+class TestEncrypted:
+    async def test_messages_go_through_tls_to_a_server_that_proves_who_it_is(self, tmp_path: Path) -> None:
+        certificate, context = await asyncio.to_thread(self_signed, tmp_path)
+        server = shared_server()
+        async with tls_before(server.port, context) as port:
+            plain = server.url(prefix=server.new_prefix())
+            encrypted = plain.replace("amqp://", "amqps://").replace(f"127.0.0.1:{server.port}", f"localhost:{port}")
+            async with broker_at(f"{encrypted}&cafile={certificate}") as broker:
+                await broker.publish(messages("a"))
+                assert event_ids(await take(broker, wait_seconds=WAIT_SECONDS)) == ["a"]
+            with pytest.raises(StoreUnavailable, match=r"(?i)certificate.verify.failed"):
+                async with broker_at(encrypted):
+                    pass
+
+
+class TestRefused:
+    async def test_a_wrong_password(self) -> None:
+        await self.refused("does not let this user in: ACCESS_REFUSED", password="guessed")
+
+    async def test_a_virtual_host_that_is_not_there(self) -> None:
+        await self.refused(r"does not let 'tester' into the virtual host 'nowhere': make it", vhost="nowhere")
+
+    async def test_a_queue_that_was_made_in_another_way(self, url: str, channel: Channel, names: Names) -> None:
+        await channel.queue_declare(names.queue(OTHER), durable=True)
+        with pytest.raises(ConfigurationError, match=rf"'{names.queue(OTHER)}'.*Delete it there once it is empty"):
+            async with broker_at(url):
+                pass
+
+    async def test_a_user_without_rights(self) -> None:
+        server = shared_server()
+        for command in ("add_user guest2 guessed", "set_permissions guest2 ^guest2 ^guest2 ^guest2"):
+            await asyncio.to_thread(server.control, *command.split())
+        await self.refused("refuses what is needed of it: ACCESS_REFUSED", user="guest2", password="guessed")
+
+    async def refused(self, why: str, **options: str) -> None:
+        with pytest.raises(ConfigurationError, match=why) as caught:
+            async with broker_at(shared_server().url(**options)):
+                pass
+        assert PASSWORD not in str(caught.value)
+        assert "guessed" not in str(caught.value)
 
 
 async def test_what_the_server_gave_up_on_is_told_of_once(broker: RabbitBroker, channel: Channel, names: Names) -> None:

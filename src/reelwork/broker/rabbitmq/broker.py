@@ -268,7 +268,12 @@ class RabbitBroker(Broker):
         """How many messages of a queue are in nobody's hands."""
         if self._asking is None or self._asking.is_closed or not self._sending.is_open:
             self._asking = await self._sending.channel()
-        known = await self._sending.ask(self._asking.queue_declare(name, passive=True))
+        try:
+            known = await self._sending.ask(self._asking.queue_declare(name, passive=True))
+        except BaseException:
+            self._sending.abandon(self._asking)
+            self._asking = None
+            raise
         return known.message_count or 0
 
     async def ping(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -79,7 +79,7 @@ class Intake:
         self._prefetch = 0
         self._of_consumer = 0
         self._is_fetching = False
-        self._is_cancelled = False
+        self._is_broken = False
         self._asking = asyncio.Lock()
         self._asked: set[asyncio.Task[Any]] = set()
         channel.consumers = _Lasting()
@@ -88,7 +88,7 @@ class Intake:
 
     @property
     def is_open(self) -> bool:
-        return not self._is_cancelled and not self._channel.is_closed and self._line.is_open
+        return not self._is_broken and not self._channel.is_closed and self._line.is_open
 
     @property
     def reason(self) -> BaseException | None:
@@ -102,7 +102,7 @@ class Intake:
 
     def _on_cancelled(self, _: object) -> None:
         """The queue was deleted, or has moved."""
-        self._is_cancelled = True
+        self._is_broken = True
         self._on_news()
 
     def _on_closed(self, closing: asyncio.Future[Any]) -> None:
@@ -176,12 +176,12 @@ class Intake:
             self._is_fetching = True
             try:
                 while len(self._waiting) < limit:
-                    delivered = await self._line.ask(self._channel.basic_get(self.name))
+                    delivered = await self._ask(self._channel.basic_get(self.name))
                     if not isinstance(delivered.delivery, Basic.GetOk):
                         break
                     self._waiting.append(self._read(delivered))
                 if self._consumer is not None:  # what was pushed before that answer has come before this one
-                    await self._line.ask(self._channel.queue_declare(self.name, passive=True))
+                    await self._ask(self._channel.queue_declare(self.name, passive=True))
                 return self.take(limit)
             finally:
                 self._is_fetching = False
@@ -195,14 +195,14 @@ class Intake:
         async with self._asking:
             await self._stop_listening()
             prefetch = min(len(self._held) + wanted, PREFETCH_MAX)
-            await self._line.ask(self._channel.basic_qos(prefetch_count=prefetch))
+            await self._ask(self._channel.basic_qos(prefetch_count=prefetch))
             self._leases += 1
             self._consumer = f"{self.name}.{self._leases}"[-200:]
             self._prefetch, self._of_consumer = prefetch, 0
             consuming = self._channel.basic_consume(
                 self.name, self._on_message, consumer_tag=self._consumer, arguments=self._arguments
             )
-            await self._line.ask(consuming)
+            await self._ask(consuming)
 
     async def rest(self) -> None:
         """Nothing more is pushed until the next `listen`."""
@@ -215,7 +215,17 @@ class Intake:
     async def _stop_listening(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await self._line.ask(self._channel.basic_cancel(consumer))
+            await self._ask(self._channel.basic_cancel(consumer))
+
+    async def _ask(self, question: Awaitable[T]) -> T:
+        """Raises StoreUnavailable; then this is at its end, because nobody knows what the server has understood."""
+        try:
+            return await self._line.ask(question)
+        except BaseException:
+            self._is_broken = True
+            self._line.abandon(self._channel)
+            self._on_news()
+            raise
 
     def _begin(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Whoever stops waiting for it leaves the conversation with the server in order."""
@@ -271,7 +281,7 @@ class Intake:
             if held.consumer is not None and held.consumer == self._consumer:
                 self._of_consumer -= 1
         written = ChannelFrame.marshall(channel_number=self._channel.number, frames=frames)
-        await self._line.ask(self._channel.write_queue.put(written))
+        await self._ask(self._channel.write_queue.put(written))
 
     def close(self) -> None:
         """Leaves the channel to its end; whoever waits for it hears nothing more of it."""

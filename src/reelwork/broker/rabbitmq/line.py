@@ -6,10 +6,9 @@ Whoever opens it declares everything before anybody uses it. Errors never show t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, NoReturn, TypeVar
 
 import aiormq
 from aiormq.channel import Channel
@@ -41,6 +40,11 @@ class Refused(StoreUnavailable):
     """The server answers, and refuses what is asked of it; the text says what to do."""
 
 
+def is_cut_off(error: BaseException) -> bool:
+    """The library cancels whoever waits when its connection breaks."""
+    return isinstance(error, asyncio.CancelledError)
+
+
 class Line:
     """purpose: how the server's own lists call it. prepare: what is to be done with every new connection."""
 
@@ -55,7 +59,7 @@ class Line:
         self._failures = 0
         self._not_before = 0.0
         self._reason: StoreUnavailable | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Future[Any]] = set()
 
     @property
     def is_open(self) -> bool:
@@ -107,15 +111,23 @@ class Line:
             raise Refused(f"{self._address.shown} is RabbitMQ {version}; RabbitMQ 3.10 or later is needed")
 
     async def ask(self, question: Awaitable[T], *, seconds: float = ANSWER_SECONDS_MAX) -> T:
-        """What the library does, with its troubles told as ours. Raises StoreUnavailable."""
+        """What the library does, with its troubles told as ours. Raises StoreUnavailable.
+
+        It is waited for from outside: cut off, the library may go on to wait for a connection that has ended.
+        """
+        asking = asyncio.ensure_future(question)
         try:
-            async with asyncio.timeout(seconds):
-                return await question
+            answered, _ = await asyncio.wait({asking}, timeout=seconds)
+        except asyncio.CancelledError:
+            self._cut_off(asking)
+            raise
+        if not answered:
+            self._cut_off(asking)
+            self.fail(TimeoutError(f"no answer within {seconds:g} s"))
+        try:
+            return asking.result()
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            self.fail(error)  # the library cancels what waits when its connection breaks
+            self.fail(error)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -123,10 +135,20 @@ class Line:
                 raise
             self.fail(error)
 
+    def _cut_off(self, asking: asyncio.Future[Any]) -> None:
+        asking.cancel()
+        self._ending.add(asking)
+        asking.add_done_callback(self._ended)
+
+    def _ended(self, asking: asyncio.Future[Any]) -> None:
+        self._ending.discard(asking)
+        if not asking.cancelled():
+            asking.exception()
+
     def fail(self, error: BaseException) -> NoReturn:
         """Raises StoreUnavailable for an error of the library."""
         shown = self._address.shown
-        told = str(error) or type(error).__name__
+        told = str(error) or ("the connection broke" if is_cut_off(error) else type(error).__name__)
         if isinstance(error, ProbableAuthenticationError):
             raise Refused(f"the broker {shown} does not let this user in: {told}") from error
         if isinstance(error, ConnectionNotAllowed) or "Connection.OpenOk" in told:
@@ -147,8 +169,6 @@ class Line:
                 f"the broker {shown} took deliveries back: {told}. Raise consumer_timeout there, and in the URL, "
                 "or set REELWORK_HANDLER_TIMEOUT_SECONDS lower"
             ) from error
-        if isinstance(error, TimeoutError):
-            told = "no answer in time"
         if isinstance(error, InvalidFrameError):
             told = f"it does not speak AMQP 0-9-1: {told}"
         raise StoreUnavailable(f"the broker {shown} does not answer: {told}") from error
@@ -159,18 +179,20 @@ class Line:
             self._let_go(self._connection)
             self._connection = None
 
+    def abandon(self, channel: Channel) -> None:
+        """Ends a channel that something went wrong with; the server hands out again what came through it."""
+        self._see_off(channel.close())
+
     def _let_go(self, connection: aiormq.Connection) -> None:
-        closing = asyncio.create_task(_close(connection))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        self._see_off(connection.close())
+
+    def _see_off(self, closing: Coroutine[Any, Any, object]) -> None:
+        ending = asyncio.create_task(closing)
+        self._ending.add(ending)
+        ending.add_done_callback(self._ended)
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS_MAX, ending.cancel)
 
     async def close(self) -> None:
         self.drop()
-        if self._closing:
-            await asyncio.wait(self._closing)
-
-
-async def _close(connection: aiormq.Connection) -> None:
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        async with asyncio.timeout(CLOSE_SECONDS_MAX):
-            await connection.close()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=2 * CLOSE_SECONDS_MAX)
