@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import pytest
 from aiormq.channel import Channel
+from aiormq.exceptions import ChannelNotFoundEntity
 
-from reelwork.broker import DELIVERIES_MAX, Delivery, Message, Topology
+from reelwork.broker import DELIVERIES_MAX, Delivery, Depth, Message, Topology
 from reelwork.broker.rabbitmq import RabbitBroker, publisher
 from reelwork.broker.rabbitmq.address import RabbitAddress
 from reelwork.broker.rabbitmq.line import Line
@@ -224,6 +225,15 @@ class TestTaking:
 
 
 class TestServer:
+    async def test_whoever_only_looks_makes_nothing(self, url: str, channel: Channel, names: Names) -> None:
+        onlooker = RabbitBroker(url)
+        onlooker.topology = TOPOLOGY
+        await onlooker.ping()
+        assert await onlooker.depths() == {QUEUE: Depth(0, None, None), OTHER: Depth(0, None, None)}
+        await onlooker.close()
+        with pytest.raises(ChannelNotFoundEntity):
+            await channel.queue_declare(names.queue(QUEUE), passive=True)
+
     async def test_it_can_be_seen_there_what_a_message_is(
         self, broker: RabbitBroker, channel: Channel, names: Names
     ) -> None:

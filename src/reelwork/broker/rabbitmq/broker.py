@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiormq.channel import Channel
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Depth, Topology
 from reelwork.broker.rabbitmq.address import RabbitAddress
 from reelwork.broker.rabbitmq.envelope import properties_of
 from reelwork.broker.rabbitmq.intake import Held, Intake
-from reelwork.broker.rabbitmq.line import Line, Refused
+from reelwork.broker.rabbitmq.line import CLOSE_SECONDS_MAX, Line, Refused
 from reelwork.broker.rabbitmq.names import PAUSES_SECONDS, Names, pause_of
 from reelwork.broker.rabbitmq.publisher import Parcel, Publisher
 from reelwork.broker.rings import Rings
@@ -241,6 +242,12 @@ class RabbitBroker(Broker):
             raise
         await intake.ack(helds)
 
+    async def _leave(self, intake: Intake) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await intake.rest()  # what is pushed now would come back as if its process had died of it
+            await self._give_back(intake, intake.take_idle(0))
+        intake.close()
+
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:  # noqa: ARG002
         """Never: a queue of RabbitMQ cannot be looked into. The outbox of the ledger knows what was not consumed."""
         return False
@@ -265,14 +272,16 @@ class RabbitBroker(Broker):
         return Depth(await self._count(name) + here, None, None)
 
     async def _count(self, name: str) -> int:
-        """How many messages of a queue are in nobody's hands."""
+        """How many messages of a queue are in nobody's hands; none of one that is not there yet."""
         if self._asking is None or self._asking.is_closed or not self._sending.is_open:
             self._asking = await self._sending.channel()
         try:
             known = await self._sending.ask(self._asking.queue_declare(name, passive=True))
-        except BaseException:
+        except BaseException as error:
             self._sending.abandon(self._asking)
             self._asking = None
+            if isinstance(error.__cause__, ChannelNotFoundEntity):
+                return 0
             raise
         return known.message_count or 0
 
@@ -284,10 +293,12 @@ class RabbitBroker(Broker):
         if self._tending is not None:
             self._tending.cancel()
             await asyncio.gather(self._tending, return_exceptions=True)
-        for intake in self._intakes.values():
-            with contextlib.suppress(StoreUnavailable):
-                await self._give_back(intake, intake.take_idle(0))
-            intake.close()
+        leaving = [asyncio.create_task(self._leave(intake)) for intake in self._intakes.values()]
+        if leaving:
+            await asyncio.wait(leaving, timeout=CLOSE_SECONDS_MAX)
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
         await self._taking.close()
         await self._sending.close()
 

@@ -48,6 +48,11 @@ class _Lasting(dict[str, Any]):
     def pop(self, key: str, default: Any = None) -> Any:
         return self.get(key, default)
 
+    def forget_oldest(self) -> None:
+        """Nothing comes any more for those before the last two."""
+        for key in [*self][:-2]:
+            del self[key]
+
 
 class Intake:
     """name: of the queue, as the server knows it. clock: seconds, for leases. on_news: called when something has come,
@@ -82,7 +87,8 @@ class Intake:
         self._is_broken = False
         self._asking = asyncio.Lock()
         self._asked: set[asyncio.Task[Any]] = set()
-        channel.consumers = _Lasting()
+        self._consumers = _Lasting()
+        channel.consumers = self._consumers
         channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
         channel.closing.add_done_callback(self._on_closed)
 
@@ -203,6 +209,7 @@ class Intake:
                 self.name, self._on_message, consumer_tag=self._consumer, arguments=self._arguments
             )
             await self._ask(consuming)
+            self._consumers.forget_oldest()
 
     async def rest(self) -> None:
         """Nothing more is pushed until the next `listen`."""

@@ -68,7 +68,12 @@ class Line:
     async def channel(self, *, confirms: bool = False) -> Channel:
         """A new one. Raises StoreUnavailable; Refused when the server does not let us."""
         connection = await self._open()
-        channel = await self.ask(connection.channel(publisher_confirms=confirms, frame_buffer_size=0))
+        try:
+            channel = await self.ask(connection.channel(publisher_confirms=confirms, frame_buffer_size=0))
+        except StoreUnavailable:
+            if connection is self._connection:
+                self.drop()  # no queue has a part in this: the connection itself is dead, and nobody has noticed yet
+            raise
         assert isinstance(channel, Channel)
         return channel
 
