@@ -24,6 +24,7 @@ from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
 from tests import rabbitmq, valkey
 from tests.clips import write_clip
 from tests.e2e.commands import Running, running
+from tests.seaweed import CREDENTIALS, seaweed_server
 from tests.switchboard import ADDRESS, REPOSITORY, Switchboard, listening
 from tests.valkey import valkey_server
 
@@ -36,6 +37,7 @@ ANALYZER = f"""
 import os
 from pydantic import BaseModel
 from reelwork.pipelines.analyze.analyzers import FrameAnalyzer
+from tests.seaweed import CREDENTIALS, seaweed_server
 from tests.switchboard import ADDRESS, ring
 
 class Number(BaseModel):
@@ -187,6 +189,36 @@ def test_a_broker_that_dies_and_forgets_everything_costs_time_only(
             assert valkey.execute("EXISTS", RANGES_STREAM) == 0
             for call in at_work:
                 call.answer()
+            answer_all(board)
+            with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
+                assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
+                topics = [row.topic for row in ledger.outbox(job_id)]
+                assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
+                (stage,) = ledger.stage_status(job_id)
+                assert (stage.expected, stage.done, stage.failed) == (RANGES, RANGES, 0)
+                assert ledger.dead_letters(job_id) == []
+            answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
+            assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+            assert server.stop(signal.SIGTERM) == 0
+
+
+def test_an_object_store_that_is_gone_for_a_while_costs_time_only(
+    tmp_path: Path, board: Switchboard, environment: Mapping[str, str]
+) -> None:
+    """It goes while two ranges are at work, and is back when their results have been waiting for it."""
+    clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
+    serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
+    with seaweed_server() as store:
+        environment = {**environment, **CREDENTIALS, "REELWORK_OBJECTS_URL": store.url()}
+        with running(serve, environment=environment) as server:
+            job_id = submit(server, clip)
+            at_work = [board.next_call(), board.next_call()]
+            store.kill()
+            for call in at_work:
+                call.answer()
+            ready = httpx.get(f"{server.told['url']}/readyz", timeout=30)
+            assert (ready.status_code, "object store" in ready.json()["detail"]) == (503, True)
+            store.restart()
             answer_all(board)
             with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
                 assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED

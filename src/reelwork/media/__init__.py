@@ -1,8 +1,9 @@
 """The media room: what a video is, which frames it has, and any of them decoded exactly.
 
-It knows files only: no job, no store, no analyzer.
+It knows files, and bytes that are lent to it: no job, no store, no analyzer.
 """
 
+from reelwork.media.byte_source import ByteSource, MediaFile, open_bytes
 from reelwork.media.converting import convert_frames, count_frames, frames_of
 from reelwork.media.cutting import CutPlan, Segment, cut_segments, plan_cuts
 from reelwork.media.decode import VideoDecoder, decode_frames, sampled_pictures
@@ -16,10 +17,12 @@ from reelwork.media.sandbox import ProbeChild, probe_in_child
 from reelwork.media.video_info import VideoInfo
 
 __all__ = [
+    "ByteSource",
     "CutPlan",
     "Frame",
     "FrameIndex",
     "JoinedVideo",
+    "MediaFile",
     "ProbeChild",
     "ProbedVideo",
     "Segment",
@@ -33,6 +36,7 @@ __all__ = [
     "decode_frames",
     "frames_of",
     "join_segments",
+    "open_bytes",
     "plan_cuts",
     "probe_in_child",
     "probe_video",

@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 import av
@@ -20,6 +19,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from reelwork.errors import UnreadableMedia
+from reelwork.media.byte_source import MediaFile
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.indexing import CONVERT, PacketTimes, index_of, read_packet_times
 from reelwork.media.source import VideoSource, open_video
@@ -62,14 +62,14 @@ class CutPlan:
         return float((self.last_pts - self.segments[0].pts) * self.time_base)
 
 
-def plan_cuts(path: Path, *, target_seconds: float) -> CutPlan:
+def plan_cuts(media: MediaFile, *, target_seconds: float) -> CutPlan:
     """Segments of at least `target_seconds`, as far as there are places to cut; the last may be shorter.
 
     Raises UnreadableMedia for a video that cannot be cut without loss, with the reason.
     """
     if target_seconds <= 0:
         raise ValueError(f"a segment lasts longer than {target_seconds:g} s")
-    with open_video(path) as source:
+    with open_video(media) as source:
         times = read_packet_times(source)
         if times.is_edited:
             raise UnreadableMedia(f"its edit list hides some of its frames, which copying would show; {CONVERT}")
@@ -113,13 +113,13 @@ def _usual_duration(index: FrameIndex, source: VideoSource) -> int:
     return max(1, round(1 / rate / index.time_base)) if rate else 1
 
 
-def cut_segments(path: Path, plan: CutPlan) -> Iterator[tuple[int, bytes]]:
+def cut_segments(media: MediaFile, plan: CutPlan) -> Iterator[tuple[int, bytes]]:
     """Each segment of the plan, in order, as an MP4 file: (segment_index, bytes). One is in memory at a time.
 
     Raises UnreadableMedia when the file is not the one that was planned for, or its codec does not go into MP4.
     """
     bounds = [segment.pts for segment in plan.segments[1:]] + [plan.end_pts]
-    with open_video(path) as source:
+    with open_video(media) as source:
         current: _SegmentWriter | None = None
         segment_index = 0
         for packet in _presented(source, plan):
@@ -138,7 +138,7 @@ def cut_segments(path: Path, plan: CutPlan) -> Iterator[tuple[int, bytes]]:
 
 def _presented(source: VideoSource, plan: CutPlan) -> Iterator[Packet[VideoStream]]:
     """What cannot be decoded before the first frame of the plan is left out."""
-    for packet in source.container.demux(source.stream):
+    for packet in source.packets():
         if packet.size and packet.pts is not None and packet.pts >= plan.segments[0].pts:
             yield packet
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from av import VideoFrame
 
 from reelwork.errors import UndecodableFrames
+from reelwork.media.byte_source import MediaFile
 from reelwork.media.frame import Frame, PictureConverter
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.indexing import build_frame_index
@@ -31,9 +31,9 @@ class VideoDecoder:
     iterations only the later one is valid.
     """
 
-    def __init__(self, path: Path, index: FrameIndex) -> None:
+    def __init__(self, media: MediaFile, index: FrameIndex) -> None:
         self.index = index
-        self._reader = PacketReader(path, index)
+        self._reader = PacketReader(media, index)
         self._converter = PictureConverter()
 
     def __enter__(self) -> Self:
@@ -64,17 +64,17 @@ class VideoDecoder:
                 yield Frame(decoded, number, index.seconds(number), self._converter)
 
 
-def decode_frames(path: Path, index: FrameIndex, wanted: range) -> Iterator[Frame]:
+def decode_frames(media: MediaFile, index: FrameIndex, wanted: range) -> Iterator[Frame]:
     """`VideoDecoder.frames` of a video that is opened for this alone."""
-    with VideoDecoder(path, index) as decoder:
+    with VideoDecoder(media, index) as decoder:
         yield from decoder.frames(wanted)
 
 
-def sampled_pictures(path: Path, count_max: int) -> Iterator[npt.NDArray[np.uint8]]:
+def sampled_pictures(media: MediaFile, count_max: int) -> Iterator[npt.NDArray[np.uint8]]:
     """BGR pictures spread evenly over a video, in the order of the video. Raises UnreadableMedia, UndecodableFrames."""
-    index = build_frame_index(path)
+    index = build_frame_index(media)
     step = max(1, -(-len(index) // count_max))
-    for frame in decode_frames(path, index, range(0, len(index), step)):
+    for frame in decode_frames(media, index, range(0, len(index), step)):
         yield frame.bgr
 
 

@@ -6,12 +6,12 @@ The result must agree frame by frame with a plain decode of the whole file. Wher
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 import numpy as np
 
 from reelwork.errors import UnreadableMedia
+from reelwork.media.byte_source import MediaFile
 from reelwork.media.frame_index import FrameIndex, Times
 from reelwork.media.h264 import begins_gradual_refresh
 from reelwork.media.source import VideoSource, open_video
@@ -19,9 +19,9 @@ from reelwork.media.source import VideoSource, open_video
 CONVERT = "convert it to MP4 first, for example with `ffmpeg -i FILE -c:v libx264 FILE.mp4`"
 
 
-def build_frame_index(path: Path) -> FrameIndex:
+def build_frame_index(media: MediaFile) -> FrameIndex:
     """Index the frames that a plain decode of the whole file yields; UnreadableMedia when there are none."""
-    with open_video(path) as source:
+    with open_video(media) as source:
         return index_source(source)
 
 
@@ -37,7 +37,7 @@ def index_of(source: VideoSource, read: PacketTimes) -> FrameIndex:
     keyframes = {time: dts for time, dts in read.keyframe_dts.items() if time not in twins}
     first_keyframe = min(read.keyframe_dts, default=None)
     if first_keyframe != pts[0]:
-        pts = _without_undecodable_beginning(source.path, pts, first_keyframe)
+        pts = _without_undecodable_beginning(source.media, pts, first_keyframe)
     keyframes = {time: dts for time, dts in keyframes.items() if time > pts[0]}
     time_base = source.stream.time_base
     if not time_base:
@@ -71,7 +71,7 @@ def read_packet_times(source: VideoSource) -> PacketTimes:
     is_h264 = source.stream.codec_context.codec.canonical_name == "h264"
     extradata = source.stream.codec_context.extradata or b""
     try:
-        for packet in source.container.demux(source.stream):
+        for packet in source.packets():
             pts, dts = packet.pts, packet.dts
             if dts is not None:
                 if latest_dts is None:
@@ -99,15 +99,15 @@ def read_packet_times(source: VideoSource) -> PacketTimes:
     return read
 
 
-def _without_undecodable_beginning(path: Path, pts: Times, first_keyframe: int | None) -> Times:
+def _without_undecodable_beginning(media: MediaFile, pts: Times, first_keyframe: int | None) -> Times:
     """Drop the frames shown before the first keyframe that a plain decode does not yield.
 
     What they refer to may be missing from the file. No container says so: they are decoded, up to the keyframe, to see.
     """
     decoded: set[int] = set()
-    with open_video(path) as source:
+    with open_video(media) as source:
         try:
-            for frame in source.container.decode(source.stream):
+            for frame in source.frames():
                 if frame.pts is not None:
                     decoded.add(frame.pts)
                     if first_keyframe is None or frame.pts >= first_keyframe:

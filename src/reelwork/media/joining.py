@@ -23,6 +23,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from reelwork.errors import UnreadableMedia
+from reelwork.media.byte_source import MediaFile
 from reelwork.media.cutting import CutPlan
 from reelwork.media.source import VideoSource, open_video
 
@@ -40,9 +41,9 @@ class JoinedVideo:
     sound_packets: int
 
 
-def check_sound(path: Path) -> None:
+def check_sound(media: MediaFile) -> None:
     """Raises UnreadableMedia for sound that cannot be copied into an MP4 file: better before the work than after it."""
-    with open_video(path) as source:
+    with open_video(media) as source:
         for stream in source.container.streams.audio:
             codec = stream.codec_context.codec.canonical_name
             if codec not in SOUND_IN_MP4:
@@ -52,7 +53,9 @@ def check_sound(path: Path) -> None:
                 )
 
 
-def join_segments(segments: Iterable[Callable[[], bytes]], plan: CutPlan, source: Path, output: Path) -> JoinedVideo:
+def join_segments(
+    segments: Iterable[Callable[[], bytes]], plan: CutPlan, source: MediaFile, output: Path
+) -> JoinedVideo:
     """Writes the segments of a plan, each fetched when its turn has come, with the source's sound, as an MP4 file that
     plays from its beginning while it is still being loaded.
 
@@ -83,14 +86,14 @@ class _Sound:
     """Every audio stream of the source, copied."""
 
     def __init__(self, given: VideoSource, made: OutputContainer) -> None:
-        self._container = given.container
+        self._given = given
         self._streams = {s.index: made.add_stream_from_template(s) for s in given.container.streams.audio}
         self.count = 0
 
     def packets(self) -> Iterator[Timed]:
         if not self._streams:
             return
-        for packet in self._container.demux(*self._container.streams.audio):
+        for packet in self._given.sound_packets():
             if not packet.size:
                 continue
             self.count += 1

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
-from pathlib import Path
 
 import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from reelwork.errors import UndecodableFrames
+from reelwork.media.byte_source import MediaFile
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.source import VideoSource, open_video
 
@@ -24,8 +24,8 @@ Packets = Iterator["Packet[VideoStream]"]
 class PacketReader:
     """A video, opened when first read, and opened again where only that leads to its beginning."""
 
-    def __init__(self, path: Path, index: FrameIndex) -> None:
-        self._path = path
+    def __init__(self, media: MediaFile, index: FrameIndex) -> None:
+        self._media = media
         self._index = index
         self._opened = ExitStack()
         self._source: VideoSource | None = None
@@ -51,14 +51,14 @@ class PacketReader:
         self._is_fresh = False
         if keyframe:
             try:
-                source.container.seek(int(self._index.keyframe_dts[keyframe]), stream=source.stream)
+                source.seek(int(self._index.keyframe_dts[keyframe]))
             except av.FFmpegError:
                 return source, iter(())
-        return source, source.container.demux(source.stream)
+        return source, source.packets()
 
     def _reopen(self) -> VideoSource:
         self.close()
-        self._source = source = self._opened.enter_context(open_video(self._path))
+        self._source = source = self._opened.enter_context(open_video(self._media))
         self._is_fresh = True
         if source.stream.codec_context.name == "hevc":
             # FFmpeg's HEVC decoder conceals damage without flagging the frame; made to raise, it tells. H.264 and

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import av
 
 from reelwork.errors import UndecodableFrames, UnreadableMedia
+from reelwork.media.byte_source import MediaFile, size_of
 from reelwork.media.decode import decode_frames
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.indexing import index_source
@@ -30,14 +30,14 @@ class ProbedVideo:
     index: FrameIndex
 
 
-def probe_video(path: Path) -> ProbedVideo:
+def probe_video(media: MediaFile) -> ProbedVideo:
     """Read all packets and decode the first frame; UnreadableMedia says in plain words what is wrong."""
-    with open_video(path) as source:
-        missing = missing_part(path) or _samples_beyond_end(source)
+    with open_video(media) as source:
+        missing = missing_part(media) or _samples_beyond_end(source)
         if missing:
             raise UnreadableMedia(missing)
         index = index_source(source)
-        width, height = _decode_first(path, index)
+        width, height = _decode_first(media, index)
         frame_rate = _frame_rate(source, index)
         info = VideoInfo(
             codec=source.stream.codec_context.codec.canonical_name,
@@ -53,7 +53,7 @@ def probe_video(path: Path) -> ProbedVideo:
 
 def _samples_beyond_end(source: VideoSource) -> str | None:
     """What the container's own table says of frames that lie where the file has ended already."""
-    size = source.path.stat().st_size
+    size = size_of(source.media)
     promised, there = 0, 0
     for entry in source.stream.index_entries:
         if entry.size:
@@ -64,10 +64,10 @@ def _samples_beyond_end(source: VideoSource) -> str | None:
     return f"the file is truncated: {there} of its {promised} frames are there; upload it again"
 
 
-def _decode_first(path: Path, index: FrameIndex) -> tuple[int, int]:
+def _decode_first(media: MediaFile, index: FrameIndex) -> tuple[int, int]:
     """Width and height of the first frame, which proves that there is a working decoder."""
     try:
-        for frame in decode_frames(path, index, range(1)):
+        for frame in decode_frames(media, index, range(1)):
             return frame.width, frame.height
     except (UndecodableFrames, av.FFmpegError) as error:
         if isinstance(error, MemoryError):

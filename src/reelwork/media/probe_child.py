@@ -1,7 +1,7 @@
 """The program that probes one untrusted file in a process of its own: `python -m reelwork.media.probe_child LIMITS`.
 
-LIMITS is JSON; so are the path, which comes on standard input when the file is there, and the one line of the answer.
-The limits are in force before the path is read.
+LIMITS is JSON; so is what to probe, which comes on standard input when it is there: a path, or the name and the size of
+bytes that are lent over a socket; so is the one line of the answer. The limits are in force before any of it is read.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ import dataclasses
 import json
 import re
 import resource
+import socket
 import sys
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import av.audio.stream
 import av.subtitles.stream  # noqa: F401  PyAV loads it with the first container, when there may be no memory left for it
 
 from reelwork.errors import UnreadableMedia, UnsupportedMedia
+from reelwork.media.byte_source import MediaFile
+from reelwork.media.lending import BorrowedBytes
 from reelwork.media.probe import probe_video
 from reelwork.media.sandbox import OUT_OF_MEMORY
 
@@ -33,14 +37,21 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def answer(path: Path) -> dict[str, object]:
+def answer(media: MediaFile) -> dict[str, object]:
     try:
-        probed = probe_video(path)
+        probed = probe_video(media)
     except UnsupportedMedia as error:
         return {"unsupported": str(error)}
     except UnreadableMedia as error:
         return {"unreadable": str(error)}
     return {"info": dataclasses.asdict(probed.info), "index": b64encode(probed.index.to_bytes()).decode()}
+
+
+def media_of(asked: dict[str, Any], *, borrower: int) -> MediaFile:
+    """borrower: file descriptor of the socket."""
+    if "path" in asked:
+        return Path(asked["path"])
+    return BorrowedBytes(asked["name"], asked["size_bytes"], socket.socket(fileno=borrower))
 
 
 def is_near_limit(memory_bytes: int) -> bool:
@@ -55,10 +66,10 @@ def main() -> int:
     memory_bytes = limits["memory_bytes"]
     try:
         limit(limits["cpu_seconds"], memory_bytes)
-        path = sys.stdin.readline()
-        if not path:
+        asked = sys.stdin.readline()
+        if not asked:
             return 0  # there will be no file after all
-        verdict = answer(Path(json.loads(path)))
+        verdict = answer(media_of(json.loads(asked), borrower=limits["borrower"]))
         if "info" not in verdict and is_near_limit(memory_bytes):
             return OUT_OF_MEMORY
         print(json.dumps(verdict))

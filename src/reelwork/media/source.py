@@ -9,30 +9,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import av
+from av import VideoFrame
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from reelwork.errors import UnreadableMedia, UnsupportedMedia
+from reelwork.media.byte_source import MediaFile
+from reelwork.media.ranged_file import RangedFile
 from reelwork.media.wholeness import missing_part
 
 VIDEO_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut"
 VP8_SHOW_FRAME = 0x10  # RFC 6386, 9.1
+IO_BUFFER_BYTES = 64 << 10  # what FFmpeg asks for at a time, of what is no file
 SOUND_CONTAINERS = "wav,mp3,flac,aac"  # opened only to say "sound only" instead of "not a video"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class VideoSource:
     """An open container and the stream whose frames count."""
 
-    path: Path
+    media: MediaFile
     container: InputContainer
     stream: VideoStream
     has_audio: bool
     has_hidden_frames: bool
+    ranged: RangedFile | None = None
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """From where the container stands. Raises what reading has failed with, not what FFmpeg takes that for."""
+        return _told(self.ranged, self.container.demux(self.stream))
+
+    def sound_packets(self) -> Iterator[Packet[Stream]]:
+        """Of all audio streams; raises as `packets` does."""
+        return _told(self.ranged, self.container.demux(*self.container.streams.audio))
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """All that a plain decode gives; raises as `packets` does."""
+        return _told(self.ranged, self.container.decode(self.stream))
+
+    def seek(self, dts: int) -> None:
+        """Raises as `packets` does."""
+        try:
+            self.container.seek(dts, stream=self.stream)
+        finally:
+            _raise_failure(self.ranged)
 
     def presents(self, packet: Packet[VideoStream]) -> bool:
         """Whether the packet holds a frame to be shown, not one that is only decoded for others to refer to."""
@@ -42,32 +69,42 @@ class VideoSource:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[VideoSource]:
+def open_video(media: MediaFile) -> Iterator[VideoSource]:
     """Open the first video stream of a file (a cover picture is none); close it at the end of the block.
 
     The decoder gets one thread: parallelism belongs to ranges, and a range must cost what it says.
     """
-    with _open_container(path) as container:
+    ranged = None if isinstance(media, Path) else RangedFile(media)
+    with _open_container(media, ranged) as container:
         stream = _first_video_stream(container)
         stream.codec_context.thread_count = 1
         yield VideoSource(
-            path,
+            media,
             container,
             stream,
             has_audio=bool(container.streams.audio),
             has_hidden_frames=stream.codec_context.codec.canonical_name == "vp8",
+            ranged=ranged,
         )
 
 
-def _open_container(path: Path) -> InputContainer:
-    path.open("rb").close()  # a file that is absent or may not be read is no fault of its content
-    options = {"format_whitelist": f"{VIDEO_CONTAINERS},{SOUND_CONTAINERS}", "protocol_whitelist": "file"}
+def _open_container(media: MediaFile, ranged: RangedFile | None) -> InputContainer:
+    formats = {"format_whitelist": f"{VIDEO_CONTAINERS},{SOUND_CONTAINERS}"}
+    file: Any = _Silent(ranged) if ranged is not None else f"file:{media}"
+    if isinstance(media, Path):
+        media.open("rb").close()  # a file that is absent or may not be read is no fault of its content
+    options = {**formats, "protocol_whitelist": "file" if ranged is None else "none"}
     try:
-        return av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
+        container: InputContainer = av.open(
+            file, "r", container_options=options, metadata_errors="replace", buffer_size=IO_BUFFER_BYTES
+        )
+        _raise_failure(ranged)
+        return container
     except MemoryError:
         raise
     except av.FFmpegError as error:
-        missing = missing_part(path)
+        _raise_failure(ranged)
+        missing = missing_part(media)
         if missing:
             raise UnreadableMedia(missing) from error
         raise UnsupportedMedia(
@@ -84,3 +121,48 @@ def _first_video_stream(container: InputContainer) -> VideoStream:
     if videos[0].codec_context is None:
         raise UnsupportedMedia("the video is in a codec for which there is no decoder here")
     return videos[0]
+
+
+def _told(ranged: RangedFile | None, items: Iterator[T]) -> Iterator[T]:
+    return items if ranged is None else _told_of(ranged, items)
+
+
+def _told_of(ranged: RangedFile, items: Iterator[T]) -> Iterator[T]:
+    try:
+        for item in items:
+            _raise_failure(ranged)
+            yield item
+    except av.FFmpegError:
+        _raise_failure(ranged)
+        raise
+    _raise_failure(ranged)
+
+
+def _raise_failure(ranged: RangedFile | None) -> None:
+    if ranged is not None and ranged.failure is not None:
+        raise ranged.failure
+
+
+class _Silent:
+    """What PyAV reads: where a read fails it ends, and who asked for it looks why. An error would be kept by PyAV, and
+    be raised by whatever its thread does next, with another video, too.
+    """
+
+    def __init__(self, ranged: RangedFile) -> None:
+        self.name = ranged.name
+        self.tell = ranged.tell
+        self._ranged = ranged
+
+    def seek(self, offset: int, whence: int) -> int:
+        """-1 for a place before the beginning, as lseek(2)."""
+        try:
+            return self._ranged.seek(offset, whence)
+        except ValueError:
+            return -1
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._ranged.read(size) or b""
+        except BaseException as failure:
+            self._ranged.failure = failure
+            return b""

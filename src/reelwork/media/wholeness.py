@@ -7,8 +7,9 @@ MPEG-TS: ISO/IEC 13818-1, 2.4.3 (packets of 188 bytes).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
+
+from reelwork.media.byte_source import MediaFile, open_bytes, size_of
 
 EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 SEGMENT_ID = b"\x18\x53\x80\x67"
@@ -18,12 +19,12 @@ HEAD_BYTES = 2 * TRANSPORT_PACKET_BYTES
 BOXES_MAX = 10_000
 
 
-def missing_part(path: Path) -> str | None:
+def missing_part(media: MediaFile) -> str | None:
     """What a file lacks, in plain words, judged by its outermost structure; None where nothing is known to lack."""
-    size = path.stat().st_size
+    size = size_of(media)
     if size == 0:
         return "the file is empty"
-    with path.open("rb") as file:
+    with open_bytes(media) as file:
         head = file.read(HEAD_BYTES)
         if head[4:8] == b"ftyp":
             return _missing_from_mp4(file, size)

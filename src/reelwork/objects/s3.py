@@ -35,8 +35,8 @@ DELETES_AT_A_TIME: Final = 1_000
 
 RIGHTS: Final = "they need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
 PROBE_PREFIX: Final = "probe/"
-COPIES_OF_NEW: Final = ("multipart", "header: if-none-match: *", "header: cf-copy-destination-if-none-match: *")
-"""How servers are asked to copy to a key only if it has no object: Amazon's way since 2024, its shorter one, R2's."""
+COPIES_OF_NEW: Final = ("header: if-none-match: *", "multipart", "header: cf-copy-destination-if-none-match: *")
+"""How servers are asked to copy to a key only if it has no object: Amazon's way since 2025, its older one, R2's."""
 
 
 class S3(Engine):

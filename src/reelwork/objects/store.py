@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Final, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -19,10 +18,12 @@ from reelwork.errors import ObjectNotFound
 from reelwork.objects.engine import Engine
 from reelwork.objects.failures import translated
 from reelwork.objects.part_writer import PART_BYTES, PARTS_AT_ONCE, PartWriter
+from reelwork.objects.severable import SeverableChunks
 from reelwork.objects.stored_object import StoredObject
 
 CHUNK_BYTES: Final = 1 << 20
-REMOTE_CHUNK_BYTES: Final = 4 << 20
+GIVING_UP_SECONDS_MAX: Final = 5.0
+IN_ONE_REQUEST_BYTES_MAX: Final = 16 << 20
 
 
 class ObjectStore:
@@ -66,16 +67,26 @@ class ObjectStore:
         return True
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Writes an object from chunks in constant memory; nothing is left when the chunks raise."""
+        """Writes an object from chunks in constant memory; nothing is left when they raise, or it is cancelled."""
+        severable = SeverableChunks(chunks)
         with translated(key):
-            await obstore.put_async(
-                self._client,
-                key,
-                chunks,
-                use_multipart=True,
-                chunk_size=PART_BYTES,
-                max_concurrency=PARTS_AT_ONCE,
+            putting = asyncio.ensure_future(
+                obstore.put_async(
+                    self._client,
+                    key,
+                    severable,
+                    use_multipart=True,
+                    chunk_size=PART_BYTES,
+                    max_concurrency=PARTS_AT_ONCE,
+                )
             )
+            putting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # it has been heard of
+            try:
+                await asyncio.shield(putting)
+            except asyncio.CancelledError:
+                severable.sever()  # left alone, obstore would leave the parts that are there already
+                await asyncio.wait({putting}, timeout=GIVING_UP_SECONDS_MAX)
+                raise
         await asyncio.to_thread(self._engine.settle, key)
 
     @contextlib.contextmanager
@@ -94,44 +105,35 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         """Raises ObjectNotFound."""
         with translated(key):
-            return bytes(obstore.get(self._client, key).bytes())
+            got = obstore.get(self._client, key)
+            if not self._engine.is_remote or got.meta["size"] <= IN_ONE_REQUEST_BYTES_MAX:
+                return bytes(got.bytes())
+        return b"".join(self.chunks(key))
 
-    def chunks(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """An object in pieces, or its bytes from `start` to before `end`. Raises ObjectNotFound before the first."""
+    def stored(self, key: str) -> StoredObject:
+        """An object to be read in parts, by its key. Raises ObjectNotFound."""
+        return StoredObject.opened(self._client, key)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """An object in pieces. Raises ObjectNotFound before the first."""
         if self._engine.is_remote:
-            return self._remote_chunks(StoredObject.opened(self._client, key), start, end)
-        options: Any = {"range": {"offset": start} if end is None else (start, end)} if start or end is not None else {}
+            stored = self.stored(key)
+            return stored.chunks(0, stored.size_bytes)
         with translated(key):
-            stream = obstore.get(self._client, key, options=options).stream(min_chunk_size=CHUNK_BYTES)
+            stream = obstore.get(self._client, key).stream(min_chunk_size=CHUNK_BYTES)
         return (bytes(chunk) for chunk in stream)
 
-    def _remote_chunks(self, stored: StoredObject, start: int, end: int | None) -> Iterator[bytes]:
-        """Each in a request of its own: one for all would end when its reader is slow, or the server starts anew."""
-        stop = stored.size_bytes if end is None else end
-        for at in range(start, stop, REMOTE_CHUNK_BYTES):
-            yield stored.read_range(at, min(at + REMOTE_CHUNK_BYTES, stop))
-
     def readable(self, key: str) -> Path | StoredObject:
-        """An object that is read in parts: its file in a folder store, which costs nothing. Raises ObjectNotFound."""
+        """A video, as the media room reads it: its file in a folder store, else only the parts that are asked for.
+
+        Raises ObjectNotFound.
+        """
         path = self._engine.path(key)
         if path is None:
-            return StoredObject.opened(self._client, key)
+            return self.stored(key)
         if not path.is_file():
             raise ObjectNotFound(f"there is no object {key}")
         return path
-
-    @contextlib.contextmanager
-    def local_file(self, key: str) -> Iterator[Path]:
-        """The object as a file: the stored one in a folder store, else a copy that is gone after the block."""
-        stored = self.readable(key)
-        if isinstance(stored, Path):
-            yield stored
-            return
-        with tempfile.NamedTemporaryFile(suffix=Path(key).suffix) as file:
-            for chunk in self.chunks(key):
-                file.write(chunk)
-            file.flush()
-            yield Path(file.name)
 
     def size(self, key: str) -> int:
         """Bytes. Raises ObjectNotFound."""
@@ -183,9 +185,7 @@ class ObjectStore:
                 self._engine.delete(named)
 
     def _are_equal(self, first: str, second: str) -> bool:
-        one, other = StoredObject.opened(self._client, first), StoredObject.opened(self._client, second)
-        if one.size_bytes != other.size_bytes:
+        one, other = self.stored(first), self.stored(second)
+        if (size := one.size_bytes) != other.size_bytes:
             return False
-        size, step = one.size_bytes, REMOTE_CHUNK_BYTES
-        ranges = ((at, min(at + step, size)) for at in range(0, size, step))
-        return all(one.read_range(*part) == other.read_range(*part) for part in ranges)
+        return all(part == same for part, same in zip(one.chunks(0, size), other.chunks(0, size), strict=True))

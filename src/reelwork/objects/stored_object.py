@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 import obstore
 from obstore.exceptions import PreconditionError
 
 from reelwork.errors import StoreUnavailable
 from reelwork.objects.failures import translated
+
+CHUNK_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +25,23 @@ class StoredObject:
     e_tag: str | None
     client: Any = field(repr=False, compare=False)
 
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.key).name
+
     @classmethod
     def opened(cls, client: Any, key: str) -> StoredObject:
         """Raises ObjectNotFound."""
         with translated(key):
             meta = obstore.head(client, key)
         return cls(key, int(meta["size"]), meta["e_tag"], client)
+
+    def chunks(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` to before `end`, piece by piece, each in a request of its own: one for all would end
+        when its reader is slow, or the server starts anew. Raises what `read_range` does.
+        """
+        for at in range(start, end, CHUNK_BYTES):
+            yield self.read_range(at, min(at + CHUNK_BYTES, end))
 
     def read_range(self, start: int, end: int) -> bytes:
         """The bytes from `start` to before `end`, all of them.

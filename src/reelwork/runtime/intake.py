@@ -120,8 +120,7 @@ async def file_chunks(path: Path) -> AsyncIterator[bytes]:
 
 
 def _probe(child: ProbeChild, objects: ObjectStore, key: str) -> ProbedVideo:
-    with objects.local_file(key) as path:
-        return child.probe(path)
+    return child.probe(objects.readable(key))
 
 
 class _Meter:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reelwork.errors import UnsupportedMedia
-from reelwork.media import probe_video
+from reelwork.media import open_bytes, probe_video
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.pipelines.match.access import Access, PathRefused
 from reelwork.pipelines.match.sources import BrokenEntry, SourceUnusable
@@ -47,8 +47,8 @@ def listed(access: Access, *sources: dict[str, object]) -> tuple[list[Video], li
 
 
 def read(video: Video, access: Access, objects: ObjectStore, *, uploads_prefix: str) -> bytes:
-    with video_file(video, access, objects, uploads_prefix=uploads_prefix) as path:
-        return path.read_bytes()
+    with video_file(video, access, objects, uploads_prefix=uploads_prefix) as media, open_bytes(media) as file:
+        return file.read()
 
 
 def download(url: str, access: Access) -> bytes:
@@ -151,8 +151,8 @@ class TestFiles:
         objects.put("input/mine/videos/00000", b"video")
         objects.put("input/other/a", b"secret")
         mine = Video("a", "a", "object:input/mine/videos/00000")
-        with video_file(mine, access, objects, uploads_prefix="input/mine/") as path:
-            assert path.read_bytes() == b"video"
+        with video_file(mine, access, objects, uploads_prefix="input/mine/") as media, open_bytes(media) as file:
+            assert file.read() == b"video"
         other = Video("a", "a", "object:input/other/a")
         with pytest.raises(PathRefused, match="no upload of this job"):
             read(other, access, objects, uploads_prefix="input/mine/")

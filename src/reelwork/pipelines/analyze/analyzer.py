@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from reelwork.events import VideoRangeReady, VideoRangesBatch, VideoRangesCompleted
 from reelwork.ledger import CompletionPolicy
-from reelwork.media import VideoDecoder
+from reelwork.media import MediaFile, VideoDecoder
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import stage_output_key
 from reelwork.pipelines.analyze.analyzers import load_analyzers
@@ -33,14 +32,13 @@ analyzer = Service("analyzer")
 @analyzer.on(VideoRangeReady, queue="q.analyzer.ranges")
 def handle_video_range_ready(event: VideoRangeReady, context: Context) -> dict[str, Any]:
     job = AnalyzeJob.model_validate(context.job.parameters)
-    with context.objects.local_file(context.job.input_path) as path:
-        video = opened(path, job, context.objects)
-        wanted = frames_between(processed_frames(job, len(video.index)), event.start, event.end)
-        try:
-            results = analyze_range(video, wanted, loaded(job.pipeline_id))
-        except BaseException:
-            opened.cache_clear()
-            raise
+    video = opened(context.objects.readable(context.job.input_path), job, context.objects)
+    wanted = frames_between(processed_frames(job, len(video.index)), event.start, event.end)
+    try:
+        results = analyze_range(video, wanted, loaded(job.pipeline_id))
+    except BaseException:
+        opened.cache_clear()
+        raise
     key = stage_output_key(event.job_id, RANGES_STAGE, event.asset_id, context.attempt)
     context.objects.put(key, results.to_bytes())
     return {"key": key, "frames": len(results.frames)}
@@ -53,6 +51,6 @@ def loaded(pipeline_id: str) -> tuple[Analyzer, ...]:
 
 
 @lru_cache(1)
-def opened(path: Path, job: AnalyzeJob, objects: ObjectStore) -> VideoDecoder:
+def opened(video: MediaFile, job: AnalyzeJob, objects: ObjectStore) -> VideoDecoder:
     """A worker's ranges mostly belong to one video, and opening one costs as much as decoding several frames."""
-    return VideoDecoder(path, frame_index_of(job, path, objects))
+    return VideoDecoder(video, frame_index_of(job, video, objects))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from reelwork.errors import ObjectNotFound
-from reelwork.media import FrameIndex, build_frame_index, select_frames, split_at_keyframes
+from reelwork.media import FrameIndex, MediaFile, build_frame_index, select_frames, split_at_keyframes
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import frame_index_key
 from reelwork.pipelines.analyze.parameters import AnalyzeJob
@@ -16,13 +15,13 @@ RANGE_PROCESSED_FRAMES: Final = 150
 RANGE_SOURCE_FRAMES: Final = 600
 
 
-def frame_index_of(job: AnalyzeJob, path: Path, objects: ObjectStore) -> FrameIndex:
-    """The stored index of the video at `path`; made, and stored for the next one, where there is none."""
+def frame_index_of(job: AnalyzeJob, video: MediaFile, objects: ObjectStore) -> FrameIndex:
+    """The stored index of a video; made, and stored for the next one, where there is none."""
     key = frame_index_key(job.input.sha256)
     try:
         return FrameIndex.from_bytes(objects.get(key))
     except ObjectNotFound:
-        index = build_frame_index(path)
+        index = build_frame_index(video)
         objects.put(key, index.to_bytes())
         return index
 

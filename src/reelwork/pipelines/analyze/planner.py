@@ -13,8 +13,7 @@ planner = Service("planner")
 @planner.on(VideoSubmitted, queue="q.analyze.jobs")
 def handle_video_submitted(event: VideoSubmitted, context: Context) -> None:
     job = AnalyzeJob.model_validate(context.job.parameters)
-    with context.objects.local_file(context.job.input_path) as path:
-        index = frame_index_of(job, path, context.objects)
+    index = frame_index_of(job, context.objects.readable(context.job.input_path), context.objects)
     ranges = cut_into_ranges(job, index)
     context.start_job()
     context.emit(VideoRangesBatch(job_id=event.job_id, event_id=context.new_id(), total_ranges=len(ranges)))

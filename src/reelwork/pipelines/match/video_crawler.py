@@ -6,7 +6,7 @@ Frames lie by the content of their video: the same video in two jobs is decoded 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from reelwork.errors import ContractViolation, ObjectNotFound
@@ -21,7 +21,7 @@ from reelwork.events import (
     VideosSearchRequest,
 )
 from reelwork.ledger import AssetState
-from reelwork.media import probe_in_child
+from reelwork.media import MediaFile, open_bytes, probe_in_child
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import frame_key, inputs_prefix, keyframes_key
 from reelwork.pipelines.match.access import Access
@@ -79,12 +79,12 @@ def handle_videos_search_request(event: VideosSearchRequest, context: Context) -
 def handle_video_found(event: VideoFound, context: Context) -> dict[str, Any]:
     video = Video(event.video_id, event.title, event.location)
     uploads = inputs_prefix(event.job_id)
-    with video_file(video, Access.of(Config()), context.objects, uploads_prefix=uploads) as path:
-        with path.open("rb") as file:
+    with video_file(video, Access.of(Config()), context.objects, uploads_prefix=uploads) as media:
+        with open_bytes(media) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         key = keyframes_key(sha256, FRAMES_VERSION)
         known = _known(key, context.objects)
-        collected = known or _collected(path, sha256, context)
+        collected = known or _collected(media, sha256, context)
         if known is None:
             context.objects.put(key, collected.to_bytes())
     frames = len(collected.frames)
@@ -108,11 +108,11 @@ def _known(key: str, objects: ObjectStore) -> CollectedVideo | None:
     return video if all(frame.key in there for frame in video.frames) else None
 
 
-def _collected(path: Path, sha256: str, context: Context) -> CollectedVideo:
+def _collected(media: MediaFile, sha256: str, context: Context) -> CollectedVideo:
     frames: list[Keyframe] = []
     damage: list[str] = []
-    probed = probe_in_child(path)
-    for frame in keyframes_of(path, index=probed.index, on_damage=lambda error: damage.append(str(error))):
+    probed = probe_in_child(media)
+    for frame in keyframes_of(media, index=probed.index, on_damage=lambda error: damage.append(str(error))):
         context.raise_if_cancelled()
         key = frame_key(sha256, FRAMES_VERSION, frame.frame_index)
         context.objects.put(key, _jpeg(frame.image))

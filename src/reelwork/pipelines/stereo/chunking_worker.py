@@ -24,10 +24,10 @@ chunking_worker = Service("chunking-worker")
 def handle_stereo_submitted(event: StereoSubmitted, context: Context) -> None:
     """The plan is recorded before the first segment is there, and whoever tries again keeps to it."""
     job = StereoJob.model_validate(context.job.parameters)
-    with context.objects.local_file(context.job.input_path) as path:
-        check_sound(path)
-        cuts = plan_cuts(path, target_seconds=job.segment_seconds)
-        plan = StereoPlan(cuts, load_model(job.model).depth_range(sampled_pictures(path, FRAMES_SAMPLED)))
+    video = context.objects.readable(context.job.input_path)
+    check_sound(video)
+    cuts = plan_cuts(video, target_seconds=job.segment_seconds)
+    plan = StereoPlan(cuts, load_model(job.model).depth_range(sampled_pictures(video, FRAMES_SAMPLED)))
     key = stereo_plan_key(event.job_id)
     context.objects.put(key, plan.to_bytes())
     context.start_job()
@@ -46,10 +46,9 @@ def handle_segments_planned(event: SegmentsPlanned, context: Context) -> None:
     """One segment is in memory at a time."""
     job = StereoJob.model_validate(context.job.parameters)
     plan = StereoPlan.from_bytes(context.objects.get(event.plan_key))
-    with context.objects.local_file(context.job.input_path) as path:
-        for segment_index, data in cut_segments(path, plan.cuts):
-            context.raise_if_cancelled()
-            key = segment_key(event.job_id, segment_index, event.total_segments, job.mode)
-            context.objects.put(key, data)
-            sequencer = hashlib.sha256(data).hexdigest()[:16].upper()
-            context.emit(SegmentUploaded.of(INPUT_BUCKET, key, size=len(data), sequencer=sequencer))
+    for segment_index, data in cut_segments(context.objects.readable(context.job.input_path), plan.cuts):
+        context.raise_if_cancelled()
+        key = segment_key(event.job_id, segment_index, event.total_segments, job.mode)
+        context.objects.put(key, data)
+        sequencer = hashlib.sha256(data).hexdigest()[:16].upper()
+        context.emit(SegmentUploaded.of(INPUT_BUCKET, key, size=len(data), sequencer=sequencer))

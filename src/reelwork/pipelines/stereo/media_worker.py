@@ -39,10 +39,8 @@ def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dic
         for segment_index in range(len(cuts.segments))
     ]
     attempt_key = stage_output_key(job_id, REASSEMBLY_STAGE, "final", context.attempt)
-    with (
-        tempfile.TemporaryDirectory(prefix="reelwork-") as folder,
-        objects.local_file(context.job.input_path) as source,
-    ):
+    source = objects.readable(context.job.input_path)
+    with tempfile.TemporaryDirectory(prefix="reelwork-") as folder:
         output = Path(folder) / "final.mp4"
         joined = join_segments(segments, cuts, source, output)
         context.raise_if_cancelled()

@@ -1,11 +1,11 @@
-"""Brings any video of a job to a file on this machine."""
+"""Makes any video of a job one that can be read: where it is, or downloaded to this machine for a moment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from reelwork.media import MediaFile
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import job_of_input
 from reelwork.pipelines.match.access import Access, PathRefused
@@ -15,8 +15,8 @@ from reelwork.pipelines.match.videos.listing import Video
 
 
 @contextmanager
-def video_file(video: Video, access: Access, objects: ObjectStore, *, uploads_prefix: str) -> Iterator[Path]:
-    """The video as a file, for the length of the block.
+def video_file(video: Video, access: Access, objects: ObjectStore, *, uploads_prefix: str) -> Iterator[MediaFile]:
+    """The video, for the length of the block.
 
     uploads_prefix: of the object keys that this job may name. The errors of `downloaded_video` and of `Access.path`.
     """
@@ -24,8 +24,7 @@ def video_file(video: Video, access: Access, objects: ObjectStore, *, uploads_pr
         key = video.location.removeprefix(OBJECT_SCHEME)
         if not key.startswith(uploads_prefix) or job_of_input(key) is None:
             raise PathRefused(f"video {video.title!r} is no upload of this job")
-        with objects.local_file(key) as path:
-            yield path
+        yield objects.readable(key)
     elif video.location.startswith(("http://", "https://")):
         with downloaded_video(video.location, access) as path:
             yield path

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from reelwork.errors import PermanentError, UndecodableFrames
-from reelwork.media import Frame, FrameIndex, VideoDecoder, probe_video
+from reelwork.media import Frame, FrameIndex, MediaFile, VideoDecoder, probe_video
 from reelwork.vision.measures import content_change, hsv, sharpness
 from reelwork.vision.opencv import Picture, scaled_by_area
 
@@ -69,7 +68,7 @@ OnDamage = Callable[[UndecodableFrames], None]
 
 
 def keyframes_of(
-    path: Path, *, index: FrameIndex | None = None, on_damage: OnDamage | None = None
+    media: MediaFile, *, index: FrameIndex | None = None, on_damage: OnDamage | None = None
 ) -> Iterator[Keyframe]:
     """The keyframes of a video in their order, at most KEYFRAMES_PER_MINUTE_MAX in any minute counted from its start.
 
@@ -79,9 +78,9 @@ def keyframes_of(
     blurred and empty ones are dropped. Of a picture that stands still the first and the last are kept, so that the time
     for which something was seen is known. UnreadableMedia for what is no video; NoKeyframes when nothing was worth it.
     """
-    index = index or probe_video(path).index
+    index = index or probe_video(media).index
     tally = _Tally()
-    with VideoDecoder(path, index) as decoder:
+    with VideoDecoder(media, index) as decoder:
         candidates = _candidates(decoder, tally, on_damage)
         for chosen in _limited(_ends_of_stills(_sharp(_best_of_each_window(candidates), tally))):
             tally.kept += 1
