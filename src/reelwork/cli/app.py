@@ -20,6 +20,7 @@ from reelwork.cli.match import match
 from reelwork.cli.migrate import migrate
 from reelwork.cli.missing_package import missing_package_fix
 from reelwork.cli.models import models
+from reelwork.cli.prune import prune
 from reelwork.cli.results import results
 from reelwork.cli.serve import serve
 from reelwork.cli.status import stages, status
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for panel, commands in {
     "On this machine": (demo, analyze, match, stereo, doctor),
-    "A server": (serve, worker, migrate),
+    "A server": (serve, worker, migrate, prune),
     "Jobs on a server": (submit, status, wait, results, cancel, stages),
 }.items():
     for command in commands:

@@ -33,9 +33,9 @@ def source(tmp_path: Path) -> Iterator[SqlLedger]:
     """With something in every table: two works done, one in hand, one that waits, one dead and replayed."""
 
     def handle(_event: Any, context: Any) -> dict[str, str]:
-        if context.asset_id == "bad":
+        if context.asset.asset_id == "bad":
             raise ValueError("no good")
-        return {"key": f"ä/{context.asset_id}"}
+        return {"key": f"ä/{context.asset.asset_id}"}
 
     async def live() -> None:
         async with open_house(tmp_path, stage_service(handle)) as house:
