@@ -140,6 +140,9 @@ class Config(BaseSettings):
     REELWORK_LOG_LEVEL: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error."
     )
+    REELWORK_LOG_FORMAT: Literal["auto", "json", "console"] = Field(
+        "auto", description="json: an object a line. console: for eyes. auto: console on a terminal, else json."
+    )
 
     @property
     def database_url(self) -> str:

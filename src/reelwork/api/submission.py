@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
+import structlog
 from fastapi import Header, HTTPException, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -15,8 +16,10 @@ from starlette.concurrency import run_in_threadpool
 from reelwork.api.form import FILE_FIELD, FORM_BYTES_MAX, FormFile, MultipartForm
 from reelwork.api.state import State
 from reelwork.errors import UploadTooLarge
+from reelwork.runtime import tracing
 from reelwork.runtime.intake import TakenFiles, take_video
 
+log = structlog.get_logger("reelwork.api")
 DEFAULT_PIPELINE: Final = "analyze"
 PIPELINE_FIELD: Final = "pipeline"
 JSON_TYPE: Final = "application/json"
@@ -99,11 +102,13 @@ class Submission(NamedTuple):
 
 async def submit(request: Request, state: State, idempotency_key: str | None) -> Submission:
     """One video, with the parameters of a pipeline that works on one."""
+    tracing.client(request.headers.get("traceparent"))
     return await _once(state, idempotency_key, lambda: _Upload(request, state).take(idempotency_key))
 
 
 async def submit_any(request: Request, state: State, idempotency_key: str | None) -> Submission:
     """One video, the files that a pipeline works on, or parameters alone as JSON."""
+    tracing.client(request.headers.get("traceparent"))
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == JSON_TYPE:
         return await _once(state, idempotency_key, lambda: _submit_json(request, state, idempotency_key))
     many = state.backends.catalogue.file_fields()
@@ -116,7 +121,9 @@ async def _once(state: State, idempotency_key: str | None, take: Callable[[], Aw
         if existing is not None:
             return Submission(existing, is_new=False)
     with state.uploads.take():
-        return await take()
+        submission = await take()
+    log.info("reelwork.api.submitted", job_id=submission.job_id, is_new=submission.is_new)
+    return submission
 
 
 async def _submit_json(request: Request, state: State, idempotency_key: str | None) -> Submission:

@@ -6,7 +6,7 @@ A broker carries hints: they may be lost, doubled and reordered. Nothing here de
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -57,6 +57,7 @@ class Delivery(ABC):
     deliveries: how often it was handed out, this time included; a retry forgets the times that ended in silence, so
         that an honest failure after a crash is not taken for another crash. attempts: how often it was retried.
     receipt: where it is set, the acknowledgement rides in the ledger's transaction and `ack` has nothing left to do.
+    span_id: of this one in the trace of its job; 0 until somebody traces it.
     """
 
     queue: str
@@ -65,6 +66,7 @@ class Delivery(ABC):
     attempts: int
     lease_seconds: float = DEFAULT_LEASE_SECONDS
     receipt: object | None = None
+    span_id: int = 0
 
     @property
     def is_suspect(self) -> bool:
@@ -97,6 +99,8 @@ class Broker(ABC):
     name: str
     transactional: bool = False
     topology: Topology = Topology({})
+    trace_context: Callable[[Message], str | None] | None = None
+    """Where somebody traces: the `traceparent` (W3C Trace Context) that a message carries in its headers."""
 
     async def declare(self, topology: Topology) -> None:
         """Makes every queue and binding. Called before anything is published."""
@@ -104,6 +108,10 @@ class Broker(ABC):
 
     def check_handling(self, seconds: float) -> None:  # noqa: B027
         """Raises ConfigurationError where the engine would take a delivery back that is handled for so long."""
+
+    def traceparent(self, message: Message) -> str | None:
+        """For the headers of the message; None where nobody traces it."""
+        return None if self.trace_context is None else self.trace_context(message)
 
     @abstractmethod
     async def publish(self, messages: Sequence[Message]) -> None:

@@ -67,7 +67,7 @@ def run_embedded(
     Raises JobEndedBadly with the reason of a failed job, Interrupted after a signal has cancelled it, and what refuses
     its input or its parameters.
     """
-    configure_log(config.REELWORK_LOG_LEVEL)
+    configure_log(config.REELWORK_LOG_LEVEL, config.REELWORK_LOG_FORMAT)
     return asyncio.run(_run(config, submit, workers=workers, watch=watch, save=save))
 
 

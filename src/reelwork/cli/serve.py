@@ -34,7 +34,7 @@ def serve(
     from reelwork.runtime.log import configure_log
 
     config = load_config(data=data)
-    configure_log(config.REELWORK_LOG_LEVEL)
+    configure_log(config.REELWORK_LOG_LEVEL, config.REELWORK_LOG_FORMAT)
     count = default_workers() if workers is None else workers
 
     def on_listening(url: str) -> None:

@@ -58,7 +58,7 @@ def worker(
 
     asked = {"REELWORK_METRICS_PORT": metrics_port, "REELWORK_METRICS_HOST": metrics_host}
     config = load_config(data=data, **{name: value for name, value in asked.items() if value is not None})
-    configure_log(config.REELWORK_LOG_LEVEL)
+    configure_log(config.REELWORK_LOG_LEVEL, config.REELWORK_LOG_FORMAT)
     count = concurrency or default_workers()
     stands_on = _stands_on(config)
 

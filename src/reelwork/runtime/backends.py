@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from reelwork.broker.database_bell import DatabaseBell
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
 from reelwork.objects import ObjectStore, open_objects
+from reelwork.runtime import tracing
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.crew import Crew
 from reelwork.runtime.declaration import Catalogue
@@ -47,6 +50,7 @@ class Backends:
     async def close(self) -> None:
         await self.broker.close()
         self.ledger.close()
+        await tracing.stop()
 
     def relay(self) -> Relay:
         return Relay(
@@ -140,6 +144,8 @@ async def open_backends(
         await broker.close()
         ledger.close()
         raise
+    tracing.start(lease_owner or f"{socket.gethostname()}-{os.getpid()}")
+    broker.trace_context = tracing.traceparent
     policy = CompletionPolicy(config.COMPLETION_THRESHOLD_PERCENTAGE, config.WATERMARK_TTL_SECONDS)
     conductor = Conductor(ledger, catalogue, world=world, settle_seconds=config.REELWORK_SETTLE_SECONDS)
     return Backends(

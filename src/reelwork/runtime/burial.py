@@ -20,7 +20,9 @@ from reelwork.ledger import (
     StageUpdate,
     Work,
 )
+from reelwork.runtime import tracing
 from reelwork.runtime.declaration import Subscription
+from reelwork.runtime.metrics.catalogue import DEAD_LETTERS
 from reelwork.runtime.outcome import (
     AssetsFailed,
     dead_letter,
@@ -97,5 +99,7 @@ class Burial:
         return [self._stages.outcomes(event.job_id, stage, outcomes)]
 
     async def _finish(self, delivery: Delivery, work: Work) -> None:
-        await self._recorder.commit(with_receipt(work, delivery))
+        completions = await self._recorder.commit(with_receipt(work, delivery))
+        DEAD_LETTERS.count(delivery.queue)
+        tracing.caused([delivery], work.events, completions)
         await delivery.ack()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from reelwork.errors import JobNotFound, JobTransitionRefused, StoreUnavailable
 from reelwork.events import Event, JobCompleted, stable_event_id
 from reelwork.ledger import Job, JobMove, JobStatus, Ledger, StageStatus, Work
+from reelwork.runtime import tracing
 from reelwork.runtime.declaration import Catalogue, Phase, Pipeline
 from reelwork.runtime.metrics.catalogue import JOB_SECONDS, PHASE_MOVES
 from reelwork.runtime.world import World
@@ -58,9 +61,10 @@ class Conductor:
             return False
         number = [phase.name for phase in pipeline.phases].index(job.phase)
         stages = {stage.stage: stage for stage in self._ledger.stage_status(job_id)}
-        if not self._is_over(pipeline.phases[number], stages):
+        phase = pipeline.phases[number]
+        if not self._is_over(phase, stages):
             return False
-        return self._move(job, pipeline, number + 1)
+        return self._move(job, pipeline, number + 1, because=[stages[name] for name in phase.stages or ()])
 
     def _is_over(self, phase: Phase, stages: dict[str, StageStatus]) -> bool:
         if phase.stages is None or phase.is_left_by_service:
@@ -80,7 +84,7 @@ class Conductor:
         """Either way: a clock that was set back must not make the job wait for as long."""
         return abs(self._world.now_ms() - at_ms) >= self._settle_ms
 
-    def _move(self, job: Job, pipeline: Pipeline, number: int) -> bool:
+    def _move(self, job: Job, pipeline: Pipeline, number: int, *, because: Sequence[StageStatus]) -> bool:
         events: list[Event] = []
         if number == len(pipeline.phases):
             event_id = stable_event_id(f"{job.job_id}/{JobCompleted.topic}")
@@ -95,6 +99,8 @@ class Conductor:
             self._ledger.commit(Work(moves=[move], events=events))
         except JobTransitionRefused:
             return False  # another conductor was faster, or the job is over
+        log.info("reelwork.conductor.moved", job_id=job.job_id, pipeline=job.pipeline, phase=move.phase or "completed")
+        tracing.moved(job, move.phase, because, events)
         PHASE_MOVES.count(job.pipeline, move.phase or "completed")
         if move.to is JobStatus.COMPLETED:
             JOB_SECONDS.observe((self._world.now_ms() - job.created_at) / 1000, job.pipeline)

@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +35,14 @@ from reelwork.ledger import (
     Work,
 )
 from reelwork.objects import ObjectStore
+from reelwork.runtime import tracing
 from reelwork.runtime.burial import Burial
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Catalogue, Stage, Subscription
-from reelwork.runtime.metrics.catalogue import DEAD_LETTERS, HANDLER_TIME, JOB_SECONDS, LEASE_LOSSES, RETRIES
+from reelwork.runtime.log import AT_WORK, AtWork, named, named_assets
+from reelwork.runtime.metrics.catalogue import HANDLER_TIME, JOB_SECONDS, LEASE_LOSSES, RETRIES
 from reelwork.runtime.outcome import (
+    AssetsFailed,
     HandlerTimeout,
     contained,
     contained_coroutine,
@@ -83,21 +88,25 @@ class Handling:
         if subscription.stage is not None and subscription.handler is not None:
             await StageGroup(self, subscription, [delivery]).run()
             return
-        cancelled = threading.Event()
+        cancelled, started_ns = threading.Event(), time.time_ns()
         keeper = asyncio.create_task(self._keep(subscription, delivery, cancelled))
         try:
             await self._attempt(subscription, delivery, cancelled)
+            tracing.handled(subscription, delivery, started_ns=started_ns)
         except HandlerTimeout as error:
             try:
                 await self.see_to(subscription, delivery, error)
             except Exception as failure:  # its lease ends; the process must be replaced all the same
-                log.warning("reelwork.worker.retry_failed", queue=delivery.queue, error=describe(failure))
+                names = named(subscription, delivery)
+                log.warning("reelwork.worker.retry_failed", **names, error=describe(failure))
+            tracing.handled(subscription, delivery, started_ns=started_ns, error=describe(error))
             raise
         except asyncio.CancelledError:
             await delivery.release()
             raise
         except Exception as error:
             await self.see_to(subscription, delivery, error)
+            tracing.handled(subscription, delivery, started_ns=started_ns, error=describe(error))
         finally:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -117,7 +126,12 @@ class Handling:
         try:
             await self.broker.release(deliveries)
         except StoreUnavailable as error:
-            log.warning("reelwork.worker.hand_back_failed", queue=deliveries[0].queue, error=str(error))
+            log.warning(
+                "reelwork.worker.hand_back_failed",
+                queue=deliveries[0].queue,
+                deliveries=len(deliveries),
+                error=str(error),
+            )
 
     async def _attempt(self, subscription: Subscription, delivery: Delivery, cancelled: threading.Event) -> None:
         event = event_of(subscription, delivery)
@@ -154,14 +168,14 @@ class Handling:
         if died >= CRASHES_MAX:
             raise PermanentError(f"its worker died {died} times while handling it")
         started = self.world.monotonic()
-        await self._call(subscription, event, context)
+        await self._call(subscription, delivery, event, context)
         HANDLER_TIME.observe(self.world.monotonic() - started, subscription.service, subscription.queue)
         await self.finish(delivery, Work(moves=context.moves, events=context.events, inbox=inbox_of(delivery)))
         if any(move.to is JobStatus.COMPLETED for move in context.moves):
             seconds = (self.world.now_ms() - context.job.created_at) / 1000
             JOB_SECONDS.observe(seconds, context.job.pipeline)
 
-    async def _call(self, subscription: Subscription, event: Event, context: Context) -> None:
+    async def _call(self, subscription: Subscription, delivery: Delivery, event: Event, context: Context) -> None:
         """Runs the handler: a coroutine inline, other code in a thread.
 
         Raises HandlerTimeout for a thread running on after its time, TimeoutError for a coroutine, which is stopped.
@@ -171,14 +185,19 @@ class Handling:
         seconds = self.timeout_of(subscription)
         if not inspect.iscoroutinefunction(handler):
             loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self.threads, contained, handler, event, context)
+            at_work = copy_context()
+            at_work.run(AT_WORK.set, AtWork(subscription, delivery))
+            running = loop.run_in_executor(self.threads, at_work.run, contained, handler, event, context)
             await within(seconds, running, queue=subscription.queue)
             return
+        AT_WORK.set(AtWork(subscription, delivery))
         try:
             running_inline = contained_coroutine(handler(event, context))
             await within(seconds, running_inline, queue=subscription.queue)
         except HandlerTimeout as error:
             raise TimeoutError(str(error)) from error
+        finally:
+            AT_WORK.set(None)
 
     def timeout_of(self, subscription: Subscription) -> float:
         return self.timeout_seconds if subscription.timeout_seconds is None else subscription.timeout_seconds
@@ -200,12 +219,13 @@ class Handling:
 
     async def finish(self, delivery: Delivery, work: Work) -> None:
         """Records the last work of a delivery together with its acknowledgement."""
-        await self.recorder.commit(with_receipt(work, delivery))
+        completions = await self.recorder.commit(with_receipt(work, delivery))
+        tracing.caused([delivery], work.events, completions)
         await delivery.ack()
 
     async def _finish(self, subscription: Subscription, delivery: Delivery) -> None:
         """Nothing is left to do for this delivery: its job is over."""
-        log.info("reelwork.worker.dropped", queue=subscription.queue, job_id=delivery.message.job_id)
+        log.info("reelwork.worker.dropped", **named(subscription, delivery))
         await self.finish(delivery, Work(inbox=inbox_of(delivery)))
 
     async def _refused(self, subscription: Subscription, delivery: Delivery, refusal: JobTransitionRefused) -> None:
@@ -216,7 +236,6 @@ class Handling:
         job = await self.recorder.read(self.ledger.job, delivery.message.job_id)
         if job.status is JobStatus.FAILED:
             await self._bury(subscription, delivery, refusal, delivery.attempts + 1)
-            DEAD_LETTERS.count(delivery.queue)
         elif job.status.is_terminal:
             await self._finish(subscription, delivery)
         else:  # brought back meanwhile, or the handler asks for what its job cannot do yet
@@ -224,15 +243,14 @@ class Handling:
 
     async def _retry_or_bury(self, subscription: Subscription, delivery: Delivery, error: Exception) -> None:
         attempts = delivery.attempts + 1
-        message = delivery.message
-        names = {"queue": delivery.queue, "job_id": message.job_id, "attempt": attempts, "error": describe(error)}
+        assets = named_assets(error.failures) if isinstance(error, AssetsFailed) else {}
+        names = {**named(subscription, delivery), **assets, "error": describe(error)}
         if not await delivery.extend():
             LEASE_LOSSES.count(delivery.queue)
             log.warning("reelwork.worker.lease_lost", **names)  # whoever has the message now decides what becomes of it
         elif isinstance(error, PermanentError | InvalidWork) or attempts >= ATTEMPTS_MAX:
             log.error("reelwork.worker.dead_letter", **names)
             await self._bury(subscription, delivery, error, attempts)
-            DEAD_LETTERS.count(delivery.queue)
         else:
             pause = self._backoff(attempts)
             RETRIES.count(delivery.queue)
@@ -259,7 +277,7 @@ class Handling:
                 if job.status is JobStatus.CANCELLED:
                     cancelled.set()
             except Exception as error:
-                log.warning("reelwork.worker.heartbeat_failed", job_id=job_id, error=describe(error))
+                log.warning("reelwork.worker.heartbeat_failed", **named(subscription, delivery), error=describe(error))
 
     async def keep(self, stage: Stage | None, deliveries: Sequence[Delivery]) -> None:
         """Renews the leases of deliveries that are worked on, and postpones the watermarks of their stage."""

@@ -29,6 +29,7 @@ from reelwork.ledger import (
     Work,
 )
 from reelwork.ledger.records import AnnouncementConflict
+from reelwork.runtime import tracing
 from reelwork.runtime.declaration import Catalogue, Pipeline
 from reelwork.runtime.diagnosis import why_fired
 from reelwork.runtime.metrics.catalogue import JOBS_SUBMITTED
@@ -109,11 +110,13 @@ class Jobs:
             parameters=parameters,
             idempotency_key=idempotency_key,
         )
+        submitted = pipeline.submitted(job_id=str(job_id))
         try:
-            self._ledger.commit(Work(new_job=job, events=[pipeline.submitted(job_id=str(job_id))]))
+            self._ledger.commit(Work(new_job=job, events=[submitted]))
         except JobExists as existing:
             return existing.job_id
         JOBS_SUBMITTED.count(pipeline_name)
+        tracing.submitted(str(job_id), pipeline_name, submitted)
         return str(job_id)
 
     def with_key(self, idempotency_key: str) -> str | None:

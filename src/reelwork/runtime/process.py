@@ -68,8 +68,8 @@ async def run_worker(name: str, services: Sequence[str]) -> int:
     await worker.run()
     stopping.set()
     await reporting
-    await backends.close()
     await reporter.send(WorkerState.DRAINING)
+    await backends.close()
     return REPLACE_ME if worker.must_be_replaced else 0
 
 
@@ -100,7 +100,8 @@ def _when_parent_is_gone(act: Callable[[], object]) -> None:
 
 def main() -> None:
     name, *services = sys.argv[1:]
-    configure_log(Config().REELWORK_LOG_LEVEL)
+    config = Config()
+    configure_log(config.REELWORK_LOG_LEVEL, config.REELWORK_LOG_FORMAT, worker=name)
     try:
         status = asyncio.run(run_worker(name, services))
     except ConfigurationError as error:

@@ -96,6 +96,12 @@ class Recorder:
 
     def _count(self, works: Sequence[Work], results: Results, seconds: float) -> None:
         """Once for a group, however many assets it holds."""
+        try:
+            self._count_group(works, results, seconds)
+        except Exception as error:  # the works are recorded, and nobody may hear otherwise
+            log.exception("reelwork.recorder.count_failed", error=str(error))
+
+    def _count_group(self, works: Sequence[Work], results: Results, seconds: float) -> None:
         GROUP_SIZE.observe(len(works))
         COMMIT_SECONDS.observe(seconds)
         outcomes: Counter[tuple[str, AssetState]] = Counter()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from reelwork.broker import Delivery
-from reelwork.ledger import AssetOutcome, StageUpdate, Work
+from reelwork.ledger import AssetOutcome, Completion, StageUpdate, Work
+from reelwork.runtime import tracing
 from reelwork.runtime.declaration import Stage, Subscription
+from reelwork.runtime.log import named, named_assets
 from reelwork.runtime.metrics.catalogue import DEAD_LETTERS
-from reelwork.runtime.outcome import AssetsFailed, dead_letter, inbox_of, unless_consumed
+from reelwork.runtime.outcome import AssetsFailed, dead_letter, describe, inbox_of, unless_consumed
 from reelwork.runtime.recorder import Results
 from reelwork.runtime.stage_run import StageRun
 
@@ -96,7 +98,7 @@ class Recording:
         works = [*(self._work(part) for part in parts), *others]
         results = await self._handling.recorder.commit_all(works) if works else []
         for part, result in zip(parts, results, strict=False):
-            await self._see_to(part, result if isinstance(result, Exception) else None)
+            await self._see_to(part, result)
         for entry in entries:
             if entry.ends_it and not entry.run.is_over and entry.run.error is not None:
                 await self.give_up(entry.run, entry.run.error)
@@ -123,7 +125,8 @@ class Recording:
         if len(ended) == 1 and first.failed and not first.transient:
             error = "; ".join(f"{asset_id}: {why}" for asset_id, why in first.failed.items())
             attempts = first.delivery.attempts + 1
-            log.error("reelwork.worker.dead_letter", queue=first.delivery.queue, job_id=first.event.job_id, error=error)
+            names = {**named(self._subscription, first.delivery), **named_assets(first.failed)}
+            log.error("reelwork.worker.dead_letter", **names, error=error)
             letter = dead_letter(first.delivery, error, attempts, stage=self._stage.name)
             unless = unless_consumed(first.delivery)
             return Work(stages=updates, dead_letters=[letter], unless_consumed=unless, receipts=receipts)
@@ -132,15 +135,25 @@ class Recording:
         consumed = [inbox_of(run.delivery) for run in runs if run.delivery.receipt is None and not run.is_copy]
         return Work(stages=updates, consumed=consumed, receipts=receipts)
 
-    async def _see_to(self, part: Sequence[Entry], error: Exception | None) -> None:
-        if error is None:
+    async def _see_to(self, part: Sequence[Entry], result: list[Completion] | Exception) -> None:
+        if not isinstance(result, Exception):
+            self._trace(part, result)
             await self._end([entry.run for entry in part if entry.ends_it])
         elif len(part) == 1:
-            part[0].run.error = part[0].run.error or error
+            part[0].run.error = part[0].run.error or result
         else:
             results = await self._handling.recorder.commit_all([self._work([entry]) for entry in part])
-            for entry, result in zip(part, results, strict=True):
-                await self._see_to([entry], result if isinstance(result, Exception) else None)
+            for entry, own in zip(part, results, strict=True):
+                await self._see_to([entry], own)
+
+    @staticmethod
+    def _trace(part: Sequence[Entry], completions: Sequence[Completion]) -> None:
+        if not tracing.is_on():
+            return
+        for entry in part:
+            events = [event for outcome in entry.outcomes for event in outcome.events]
+            tracing.caused([entry.run.delivery], events, [])
+        tracing.caused([entry.run.delivery for entry in part], [], completions)
 
     async def _end(self, runs: Sequence[StageRun]) -> None:
         ended = [run for run in runs if not run.transient]
@@ -148,6 +161,9 @@ class Recording:
             run.is_over = True
             if run.failed:
                 DEAD_LETTERS.count(run.delivery.queue)
+        for run in ended if tracing.is_on() else ():
+            failed = len(run.failed)
+            tracing.handled(self._subscription, run.delivery, started_ns=run.started_ns, assets=run.told, failed=failed)
         await self._acknowledge([run.delivery for run in ended if run.delivery.receipt is None])
         for run in runs:
             if run.transient:
@@ -157,13 +173,27 @@ class Recording:
         try:
             await self._handling.broker.ack(deliveries)
         except Exception as error:  # they come again, and find everything recorded
-            log.warning("reelwork.worker.ack_failed", queue=self._subscription.queue, error=str(error))
+            log.warning(
+                "reelwork.worker.ack_failed",
+                queue=self._subscription.queue,
+                deliveries=len(deliveries),
+                error=str(error),
+            )
 
     async def give_up(self, run: StageRun, error: Exception) -> None:
         """The delivery cannot end well this time."""
         run.is_over = True
         try:
             await self._handling.see_to(self._subscription, run.delivery, error)
+            tracing.handled(
+                self._subscription,
+                run.delivery,
+                started_ns=run.started_ns,
+                assets=run.told + len(run.transient),
+                failed=len(run.failed) + len(run.transient),
+                error=describe(error),
+            )
         except Exception as failure:
             # Its lease ends and another worker gets it: a crash costs time, never a message.
-            log.exception("reelwork.worker.delivery_abandoned", queue=run.delivery.queue, error=str(failure))
+            names = named(self._subscription, run.delivery)
+            log.exception("reelwork.worker.delivery_abandoned", **names, error=str(failure))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +21,10 @@ from reelwork.errors import JobNotFound, PermanentError
 from reelwork.events import Asset, AssetEvent
 from reelwork.ledger import Job, JobStatus, Work
 from reelwork.ledger.records import Known
+from reelwork.runtime import tracing
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Subscription
+from reelwork.runtime.log import AT_WORK, AtWork, named
 from reelwork.runtime.metrics.catalogue import HANDLER_TIME
 from reelwork.runtime.outcome import HandlerTimeout, contained, describe, event_of, run_inline, within
 from reelwork.runtime.recording import Recording
@@ -62,6 +65,7 @@ class StageGroup:
         self._handing_back: list[asyncio.Task[None]] = []
         self._is_hung = False
         self._is_marked = False
+        self._is_traced = tracing.is_on()
         self._trying: Asset | None = None
         self.begun = 0
         self.seconds_busy = 0.0
@@ -189,6 +193,8 @@ class StageGroup:
         for own, result in zip(saying.values(), results, strict=True):
             for run in own:
                 run.error = result if isinstance(result, Exception) else None
+            if not isinstance(result, Exception):
+                tracing.caused([run.delivery for run in own], [], result)
 
     async def _read(self, runs: Sequence[StageRun]) -> None:
         taken: set[tuple[str, str]] = set()
@@ -257,6 +263,8 @@ class StageGroup:
                 self._twins.append(run)
                 continue
             self.begun += 1
+            if self._is_traced:
+                run.started_ns = time.time_ns()
             if run.error is None and run.assets:
                 self._current = run
                 return run
@@ -274,7 +282,7 @@ class StageGroup:
         return False
 
     def _drop(self, run: StageRun) -> None:
-        log.info("reelwork.worker.dropped", queue=self._subscription.queue, job_id=run.event.job_id)
+        log.info("reelwork.worker.dropped", **named(self._subscription, run.delivery))
         run.drop()
 
     async def _work_inline(self) -> None:
@@ -286,6 +294,7 @@ class StageGroup:
                     continue
                 asset = run.assets.pop()
                 context = self._context(run, asset)
+                AT_WORK.set(AtWork(self._subscription, run.delivery, asset.asset_id))
                 try:
                     result, rest = run_inline(self._handler, run.event, context)
                     if rest is not None:
@@ -295,6 +304,7 @@ class StageGroup:
                     self._drop(run)
                 except Exception as error:
                     run.fail(asset, error)
+                AT_WORK.set(None)
                 if self._now() >= yield_at:
                     await self._breathe(run)
                     yield_at = self._now() + YIELD_EVERY_SECONDS
@@ -349,6 +359,7 @@ class StageGroup:
     def _try_in_thread(self, run: StageRun) -> None:
         asset = self._trying = run.assets.pop()
         context = self._context(run, asset)
+        AT_WORK.set(AtWork(self._subscription, run.delivery, asset.asset_id))
         try:
             result = contained(self._handler, run.event, context)
             run.succeed(self._stage.name, self._subscription.queue, asset, result, context)
@@ -356,6 +367,7 @@ class StageGroup:
             self._drop(run)
         except Exception as error:
             run.fail(asset, error)
+        AT_WORK.set(None)
 
     async def _mark(self, run: StageRun) -> bool:
         """Marks an asset that may have killed its worker before it is touched; False when it is not to be touched."""
@@ -381,7 +393,8 @@ class StageGroup:
         try:
             await self._recording.mark(run, started)
         except Exception as failure:  # the process must be replaced all the same
-            log.warning("reelwork.worker.mark_failed", queue=self._subscription.queue, error=describe(failure))
+            names = named(self._subscription, run.delivery)
+            log.warning("reelwork.worker.mark_failed", **names, asset_id=self._trying.asset_id, error=describe(failure))
         await self._recording.give_up(run, error)
 
     def _context(self, run: StageRun, asset: Asset) -> Context:

@@ -36,6 +36,7 @@ class JobAtHand:
 
 class StageRun:
     """assets: still to be tried, the next one last. outcomes: not recorded yet. error: why the delivery ends badly.
+    told: how many outcomes are on their way or recorded. started_ns: when it was begun, epoch ns, for its trace.
     is_copy: its message was seen to before. is_twin: another delivery at hand has one of its assets. is_over: it is not
     in this worker's hands any more.
     """
@@ -52,6 +53,8 @@ class StageRun:
         "is_over",
         "is_twin",
         "outcomes",
+        "started_ns",
+        "told",
         "transient",
     )
     event: AssetEvent
@@ -68,6 +71,8 @@ class StageRun:
         self.is_twin = False
         self.is_over = False
         self.is_copy = False
+        self.started_ns = 0
+        self.told = 0
 
     def read(self, event: AssetEvent) -> None:
         """Takes the assets from the event of the delivery, each once; the last of them is the next to be tried."""
@@ -102,6 +107,7 @@ class StageRun:
 
     def take_outcomes(self) -> list[AssetOutcome]:
         outcomes, self.outcomes = self.outcomes, []
+        self.told += len(outcomes)
         return outcomes
 
     def succeed(self, stage: str, queue: str, asset: Asset, result: Any, context: Context) -> None:

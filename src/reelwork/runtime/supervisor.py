@@ -149,10 +149,10 @@ class Supervisor:
                     if not said:
                         return
                     report = decoded(said)
+                    TALLY.add(report.numbers)
                 except (ValueError, TypeError) as error:  # numbers are lost, no work
                     log.warning("reelwork.supervisor.report_failed", error=str(error))
                     continue
-                TALLY.add(report.numbers)
                 self._crew.states[name] = report.state
         except OSError as error:
             log.warning("reelwork.supervisor.report_failed", error=str(error))

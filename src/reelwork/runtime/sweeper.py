@@ -14,6 +14,7 @@ from reelwork.broker import DELIVERIES_MAX, Broker
 from reelwork.errors import JobNotFound, PermanentError, StoreUnavailable
 from reelwork.ledger import BaseJobProgressManager, Completion, JobStatus, Ledger, StageStatus, StageUpdate, Work
 from reelwork.objects import ObjectStore
+from reelwork.runtime import tracing
 from reelwork.runtime.burial import Burial
 from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.declaration import Catalogue
@@ -119,7 +120,9 @@ class Sweeper:
     async def _commit(self, update: StageUpdate, completions: list[Completion]) -> None:
         """One stage that the ledger refuses does not keep the others waiting."""
         try:
-            completions += await self._recorder.commit(Work(stages=[update]))
+            fired = await self._recorder.commit(Work(stages=[update]))
+            tracing.swept(fired)
+            completions += fired
         except StoreUnavailable:
             raise
         except Exception as error:

@@ -251,6 +251,19 @@ class TestServer:
         assert told.headers == {"event_id": "a", "job_id": "job", "topic": "frames", "x-delivery-count": 0}
         assert json.loads(found.body) == {"ä": 1}
 
+    async def test_the_trace_of_its_job_goes_with_a_message_also_when_it_is_tried_again(
+        self, broker: RabbitBroker, channel: Channel, names: Names
+    ) -> None:
+        broker.trace_context = lambda message: f"of {message.event_id}"
+        await broker.publish([message("a", queue=None)])
+        (delivery,) = await take(broker)
+        await delivery.retry(0)
+        found = await channel.basic_get(names.queue(QUEUE))
+        while found.delivery.name == "Basic.GetEmpty":
+            found = await channel.basic_get(names.queue(QUEUE))
+        assert found.header.properties.headers["traceparent"] == "of a"
+        assert found.header.properties.headers["attempts"] == 1
+
     async def test_what_somebody_else_has_put_there_is_handed_out_beside_the_others(
         self, broker: RabbitBroker, channel: Channel, names: Names
     ) -> None:

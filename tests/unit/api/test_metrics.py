@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -67,9 +68,12 @@ def test_nothing_in_it_grows_with_the_jobs(server: Server, video: bytes) -> None
 def test_the_documents_hold_every_metric_and_no_other(server: Server, video: bytes) -> None:
     server.submit(video)
     told = set(re.findall(r"^# TYPE (reelwork_\w+)", server.get("/metrics").text, re.MULTILINE))
-    document = (Path(__file__).parents[3] / "docs" / "observability.md").read_text()
+    root = Path(__file__).parents[3]
+    document = (root / "docs" / "observability.md").read_text()
     assert set(re.findall(r"^\| `(reelwork_\w+)`", document, re.MULTILINE)) == told
-    named = {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"reelwork_[a-z_]+", document)}
+    dashboard = json.dumps(json.loads((root / "infra" / "grafana" / "reelwork.json").read_text()))
+    names = re.findall(r"reelwork_[a-z_]+", document + dashboard)
+    named = {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
     assert named <= told
 
 

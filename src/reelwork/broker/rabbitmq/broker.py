@@ -117,7 +117,8 @@ class RabbitBroker(Broker):
         await self._publisher.publish([self._parcel(message) for message in messages])
 
     def _parcel(self, message: Message) -> Parcel:
-        properties, body = properties_of(message), message.body.encode()
+        properties = properties_of(message, traceparent=self.traceparent(message))
+        body = message.body.encode()
         if message.queue is not None:
             return Parcel("", self._names.queue(message.queue), properties, body)
         is_awaited = bool(self.topology.queues(message.topic))
@@ -213,7 +214,7 @@ class RabbitBroker(Broker):
         held.lease = 0
         try:
             await self._publisher.publish(
-                [_again(delivery.intake, held, exchange, attempts=attempts, earlier=attempts)]
+                [self._again(delivery.intake, held, exchange, attempts=attempts, earlier=attempts)]
             )
         except BaseException:
             held.lease = delivery.lease
@@ -234,7 +235,7 @@ class RabbitBroker(Broker):
         if not helds or not intake.is_open:
             return
         await intake.rest()
-        parcels = [_again(intake, held, "", attempts=held.attempts, earlier=held.deliveries - 1) for held in helds]
+        parcels = [self._again(intake, held, "", attempts=held.attempts, earlier=held.deliveries - 1) for held in helds]
         try:
             await self._publisher.publish(parcels)
         except StoreUnavailable:
@@ -247,6 +248,12 @@ class RabbitBroker(Broker):
             await intake.rest()  # what is pushed now would come back as if its process had died of it
             await self._give_back(intake, intake.take_idle(0))
         intake.close()
+
+    def _again(self, intake: Intake, held: Held, exchange: str, *, attempts: int, earlier: int) -> Parcel:
+        """A message for its own queue once more, with what is known of it by now."""
+        traceparent = self.traceparent(held.message)
+        properties = properties_of(held.message, attempts=attempts, earlier=earlier, traceparent=traceparent)
+        return Parcel(exchange, intake.name, properties, held.message.body.encode())
 
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:  # noqa: ARG002
         """Never: a queue of RabbitMQ cannot be looked into. The outbox of the ledger knows what was not consumed."""
@@ -301,12 +308,6 @@ class RabbitBroker(Broker):
             await asyncio.gather(*leaving, return_exceptions=True)
         await self._taking.close()
         await self._sending.close()
-
-
-def _again(intake: Intake, held: Held, exchange: str, *, attempts: int, earlier: int) -> Parcel:
-    """A message for its own queue once more, with what is known of it by now."""
-    properties = properties_of(held.message, attempts=attempts, earlier=earlier)
-    return Parcel(exchange, intake.name, properties, held.message.body.encode())
 
 
 def _by_intake(deliveries: Sequence[Delivery]) -> Iterable[tuple[Intake, list[Held]]]:

@@ -16,9 +16,11 @@ SHORT_BYTES_MAX: Final = 255
 APPLICATION: Final = "reelwork"
 
 
-def properties_of(message: Message, *, attempts: int = 0, earlier: int = 0) -> Basic.Properties:
+def properties_of(
+    message: Message, *, attempts: int = 0, earlier: int = 0, traceparent: str | None = None
+) -> Basic.Properties:
     """attempts: how often it was retried. earlier: how often it was handed out, as far as the server's own count, which
-    begins anew with every publication, does not tell.
+    begins anew with every publication, does not tell. traceparent: where somebody traces the job.
     """
     headers: dict[str, Any] = {"event_id": message.event_id, "job_id": message.job_id, "topic": message.topic}
     if message.is_replay:
@@ -27,6 +29,8 @@ def properties_of(message: Message, *, attempts: int = 0, earlier: int = 0) -> B
         headers["attempts"] = attempts
     if earlier:
         headers["earlier_deliveries"] = earlier
+    if traceparent is not None:
+        headers["traceparent"] = traceparent
     return Basic.Properties(
         message_id=_short(message.event_id),
         message_type=_short(message.topic),

@@ -82,9 +82,11 @@ class RedisBroker(Broker):
         entries: list[object] = []
         for message in messages:
             queues = [message.queue] if message.queue is not None else sorted(self.topology.queues(message.topic))
+            traceparent = self.traceparent(message) or ""
             for queue in queues:
                 number = numbers.setdefault(queue, len(numbers))
-                entries += number, message.event_id, message.job_id, message.topic, message.body, int(message.is_replay)
+                entries += number, message.event_id, message.job_id, message.topic, message.body
+                entries += int(message.is_replay), traceparent
         if entries:
             keys = [key for queue in numbers for key in (self._stream(queue), self._jobs(queue))]
             arguments = [self._channel, SEPARATOR.join(numbers), *entries]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,8 @@ class Present:
         self._look: Look | None = None
         self._until = 0.0
         self._looking = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reelwork-census")
+        self._asked: Future[Census] | None = None
 
     async def look(self) -> Look:
         """Never raises for an engine that is down."""
@@ -54,9 +57,12 @@ class Present:
         return Look(census, depths, self._world.now_ms())
 
     async def _census(self) -> Census | None:
+        """In a thread of its own, and one at a time: a database that hangs must not take the threads of others."""
+        if self._asked is None or self._asked.done():
+            self._asked = self._thread.submit(self._ledger.census)
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
-                return await asyncio.to_thread(self._ledger.census)
+                return await asyncio.shield(asyncio.wrap_future(self._asked))
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("reelwork.metrics.look_failed", backend="ledger", error=str(error))
             return None
