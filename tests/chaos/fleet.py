@@ -32,7 +32,7 @@ STOP_SECONDS_MAX: Final = 60.0
 EXCUSES: Final = ("does not answer", "set the clock of this machine right")
 """Of a parent that cannot start as things are."""
 READY_TRIES_MAX: Final = 5
-DATA_FOLDER: Final = '"data"'
+READY: Final = '"workers"'
 """Is in the line that tells that a parent is ready, and in no other."""
 LAST_WORDS: Final = 2_000
 SETTINGS: Final = {
@@ -131,7 +131,7 @@ class Fleet:
         if parent.pid not in self._told_by:
             assert parent.stdout is not None
             self._told_by[parent.pid] = parent.stdout.readline()
-        if DATA_FOLDER in self._told_by[parent.pid]:
+        if READY in self._told_by[parent.pid]:
             return True
         parent.wait(STOP_SECONDS_MAX)
         return False

@@ -136,7 +136,8 @@ def test_a_machine_whose_clock_is_wrong_is_told_so_when_s3_refuses_it(tmp_path: 
     clock = Clock.made_in(tmp_path)
     clock.set_wrong(3_600)
     objects = {"REELWORK_OBJECTS_URL": seaweed.fresh_url(), **seaweed.CREDENTIALS}
-    ended = reelwork("worker", "--data", tmp_path / "data", "--json", environment={**objects, **clock.settings})
+    environment = {**objects, **clock.settings, "REELWORK_START_SECONDS": "0"}
+    ended = reelwork("worker", "--data", tmp_path / "data", "--json", environment=environment)
     assert ended.status == 1, ended
     assert "set the clock of this machine right" in ended.document["error"]
 
