@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,9 +20,9 @@ EVENTS_PER_WORK = 100
 
 
 class ReelworkPublisher:
-    def __init__(self, backends: Backends, runner: asyncio.Runner) -> None:
+    def __init__(self, backends: Backends, loop: asyncio.AbstractEventLoop) -> None:
         self._backends = backends
-        self._runner = runner
+        self._loop = loop
         self._jobs = Jobs(backends.ledger, backends.catalogue)
         self._new_id = backends.world.new_id  # what `context.new_id` gives a handler
         self._first_unit: UnitsReady | None = None
@@ -52,14 +53,19 @@ class ReelworkPublisher:
         event = self._first_unit
         assert event is not None
         message = Message(event_id=str(event.identity), job_id=event.job_id, topic=event.topic, body=event.body())
-        self._runner.run(self._backends.broker.publish([message]))
+        asyncio.run_coroutine_threadsafe(self._backends.broker.publish([message]), self._loop).result()
 
 
 @contextmanager
 def opened() -> Iterator[ReelworkPublisher]:
-    with asyncio.Runner() as runner:
-        backends = runner.run(open_backends(Config()))
-        try:
-            yield ReelworkPublisher(backends, runner)
-        finally:
-            runner.run(backends.close())
+    """The loop runs beside the producer's own thread, so that connections to brokers stay alive."""
+    loop = asyncio.new_event_loop()
+    beside = threading.Thread(target=loop.run_forever)
+    beside.start()
+    backends = asyncio.run_coroutine_threadsafe(open_backends(Config()), loop).result()
+    try:
+        yield ReelworkPublisher(backends, loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(backends.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        beside.join()

@@ -31,4 +31,4 @@ def server_url(name: str, folder: Path) -> Iterator[str]:
         from tests.rabbitmq import rabbit_server
 
         with rabbit_server() as rabbitmq:
-            yield rabbitmq.url()
+            yield rabbitmq.url().partition("?")[0]  # what follows is for Reelwork alone

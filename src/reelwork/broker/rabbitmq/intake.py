@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -48,9 +48,8 @@ class _Lasting(dict[str, Any]):
     def pop(self, key: str, default: Any = None) -> Any:
         return self.get(key, default)
 
-    def forget_oldest(self) -> None:
-        """Nothing comes any more for those before the last two."""
-        for key in [*self][:-2]:
+    def forget_all_but(self, kept: Collection[str]) -> None:
+        for key in [key for key in self if key not in kept]:
             del self[key]
 
 
@@ -80,9 +79,8 @@ class Intake:
         self._held: dict[int, Held] = {}
         self._waiting: deque[Held] = deque()
         self._leases = 0
-        self._consumer: str | None = None
-        self._prefetch = 0
-        self._of_consumer = 0
+        self._prefetch_of: dict[str, int] = {}
+        self._pushed = 0
         self._is_fetching = False
         self._is_broken = False
         self._asking = asyncio.Lock()
@@ -119,8 +117,7 @@ class Intake:
     async def _on_message(self, delivered: DeliveredMessage) -> None:
         held = self._read(delivered)
         self._waiting.append(held)
-        if held.consumer == self._consumer:
-            self._of_consumer += 1
+        self._pushed += held.consumer in self._prefetch_of
         self._on_news()
 
     def _read(self, delivered: DeliveredMessage) -> Held:
@@ -186,7 +183,7 @@ class Intake:
                     if not isinstance(delivered.delivery, Basic.GetOk):
                         break
                     self._waiting.append(self._read(delivered))
-                if self._consumer is not None:  # what was pushed before that answer has come before this one
+                if self._prefetch_of:  # what was pushed before that answer has come before this one
                     await self._ask(self._channel.queue_declare(self.name, passive=True))
                 return self.take(limit)
             finally:
@@ -194,22 +191,29 @@ class Intake:
 
     async def listen(self, wanted: int) -> None:
         """Has the server push until `wanted` more than now are here. Raises StoreUnavailable."""
-        if self._consumer is None or (self._prefetch - self._of_consumer < wanted and self._prefetch < PREFETCH_MAX):
+        if self._missing(wanted):
             await asyncio.shield(self._begin(self._listen(wanted)))
 
+    def _missing(self, wanted: int) -> int:
+        prefetch = sum(self._prefetch_of.values())
+        return max(min(wanted - (prefetch - self._pushed), PREFETCH_MAX - prefetch), 0)
+
     async def _listen(self, wanted: int) -> None:
+        """Another consumer beside those that there are: what is on its way to one that is cancelled would come back to
+        the queue, and be counted as a death.
+        """
         async with self._asking:
-            await self._stop_listening()
-            prefetch = min(len(self._held) + wanted, PREFETCH_MAX)
-            await self._ask(self._channel.basic_qos(prefetch_count=prefetch))
+            missing = self._missing(wanted)
+            if not missing:
+                return
+            await self._ask(self._channel.basic_qos(prefetch_count=missing))
             self._leases += 1
-            self._consumer = f"{self.name}.{self._leases}"[-200:]
-            self._prefetch, self._of_consumer = prefetch, 0
+            consumer = f"{self.name}.{self._leases}"[-200:]
+            self._prefetch_of[consumer] = missing
             consuming = self._channel.basic_consume(
-                self.name, self._on_message, consumer_tag=self._consumer, arguments=self._arguments
+                self.name, self._on_message, consumer_tag=consumer, arguments=self._arguments
             )
             await self._ask(consuming)
-            self._consumers.forget_oldest()
 
     async def rest(self) -> None:
         """Nothing more is pushed until the next `listen`."""
@@ -220,8 +224,9 @@ class Intake:
             await self._stop_listening()
 
     async def _stop_listening(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
+        self._consumers.forget_all_but(self._prefetch_of)  # nothing comes any more for those cancelled before
+        consumers, self._prefetch_of, self._pushed = self._prefetch_of, {}, 0
+        for consumer in consumers:
             await self._ask(self._channel.basic_cancel(consumer))
 
     async def _ask(self, question: Awaitable[T]) -> T:
@@ -285,8 +290,7 @@ class Intake:
         for tag in tags:
             held = self._held.pop(tag)
             held.lease = 0
-            if held.consumer is not None and held.consumer == self._consumer:
-                self._of_consumer -= 1
+            self._pushed -= held.consumer in self._prefetch_of
         written = ChannelFrame.marshall(channel_number=self._channel.number, frames=frames)
         await self._ask(self._channel.write_queue.put(written))
 
