@@ -73,7 +73,7 @@ class Relay:
     async def _turn(self) -> None:
         try:
             if not await self._leads():
-                await self._world.sleep(IDLE_SECONDS)
+                await self._wait(self._hang_up())
                 return
             rings = await self._listen()
             if not await self.publish_batch():
@@ -99,6 +99,13 @@ class Relay:
                 self._bell.hear(listener)
         return self._bell.rings(OUTBOX_RING)
 
+    def _hang_up(self) -> int:
+        """How often it has rung; hears nothing more."""
+        if self._bell is None:
+            return 0
+        self._bell.close()
+        return self._bell.rings(OUTBOX_RING)
+
     async def _wait(self, rings: int) -> None:
         if self._bell is None:
             await self._world.sleep(IDLE_SECONDS)
@@ -112,8 +119,7 @@ class Relay:
 
     async def _leave(self) -> None:
         """Lets another relay take over at once."""
-        if self._bell is not None:
-            self._bell.close()
+        self._hang_up()
         if self._leadership is not None:
             with contextlib.suppress(StoreUnavailable):
                 await self._leadership.resign()
