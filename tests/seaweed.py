@@ -154,6 +154,12 @@ class _Keeper:
                 self._server.wait()
             self._server = None
 
+    def remove_sockets(self) -> None:
+        """It makes some beside its own folder, named by its ports, and leaves them when it is killed."""
+        for port in self._ports.values():
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                path.unlink(missing_ok=True)
+
     def tell(self) -> None:
         tell_tests(self._folder, self._ports["s3.port"], self._server)
 
@@ -201,6 +207,7 @@ def main() -> None:
                 keeper.tell()
         finally:
             keeper.end(signal.SIGKILL)
+            keeper.remove_sockets()
 
 
 if __name__ == "__main__":
