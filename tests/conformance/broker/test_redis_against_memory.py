@@ -23,7 +23,7 @@ Pair = tuple[Delivery, Delivery]
 class Twins:
     """The same calls for both brokers; whatever they say must be the same."""
 
-    def __init__(self, memory: Broker, redis: Broker, clock: ManualClock, random: Random) -> None:
+    def __init__(self, memory: MemoryBroker, redis: Broker, clock: ManualClock, random: Random) -> None:
         self.memory, self.redis = memory, redis
         self.clock, self.random = clock, random
         self.taken: list[Pair] = []
