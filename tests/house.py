@@ -53,7 +53,7 @@ from tests.clock import ManualClock
 
 STAGE = "tiny.items"
 PLANS, ITEMS, ENDS = "q.tiny.plans", "q.tiny.items", "q.tiny.ends"
-WAIT_SECONDS_MAX = 20.0
+WAIT_SECONDS_MAX = 90.0
 ALL = CompletionPolicy(100, None)
 T = TypeVar("T")
 

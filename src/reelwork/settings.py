@@ -128,6 +128,11 @@ class Config(BaseSettings):
     REELWORK_SOURCE_FOLDERS: str = Field(
         "", description="Folders, joined by colons, below which jobs may read products and videos; none by default."
     )
+    REELWORK_JOBS_NAME_FOLDERS: bool = Field(
+        False,
+        description="Whether a job may name the folders that it reads, with links that lead anywhere: "
+        "`reelwork match` sets it for its own workers. Never set it for a server that others use.",
+    )
     REELWORK_DOWNLOAD_MAX_BYTES: int = Field(
         2 * 1024**3, ge=1, description="Largest accepted download of a video, in bytes (2 GiB)."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from reelwork.vision import pull_model
 from reelwork.vision.opencv import cv2
 from tests.e2e.commands import reelwork, running
 from tests.pipelines.match.job.house import texture, write_product, write_video
-from tests.weights import TEST_MODELS_DIR
+from tests.weights import ENCODER_ALONE_DIR, pull_encoder_alone
 
 STAGES = (
     "products.collections",
@@ -33,7 +33,7 @@ STAGES = (
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three products, and three videos of which two have one of them."""
-    pull_model("efficientnet-lite0", models_dir=TEST_MODELS_DIR)
+    pull_encoder_alone()
     folder = tmp_path_factory.mktemp("shelf")
     for number, name in enumerate(("red mug", "blue-box", "green-tin")):
         write_product(folder / "products", name, texture(number))
@@ -45,7 +45,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(shelf: Path) -> Mapping[str, str]:
-    return {"REELWORK_MODELS_DIR": str(TEST_MODELS_DIR), "REELWORK_SOURCE_FOLDERS": str(shelf)}
+    return {"REELWORK_MODELS_DIR": str(ENCODER_ALONE_DIR), "REELWORK_SOURCE_FOLDERS": str(shelf)}
 
 
 def pairs(results: list[dict[str, Any]]) -> set[tuple[str, str]]:
@@ -121,8 +121,33 @@ class TestCommand:
         for name, reason in BAD.items():
             (note,) = [note for note in found["notes"] if name in note]
             assert reason in note
-        assert len(found["notes"]) == len(BAD)
+        (note,) = [note for note in found["notes"] if "GrabCut" in note]
+        assert len(found["notes"]) == len(BAD) + 1
         assert all(name in (tmp_path / "out" / "report.html").read_text() for name in BAD)
+
+    def test_two_at_once_on_one_data_folder_read_each_what_it_was_given_and_links_in_it(
+        self, shelf: Path, tmp_path: Path, environment: Mapping[str, str]
+    ) -> None:
+        (tmp_path / "mug").mkdir()
+        (tmp_path / "mug" / "red: mug").symlink_to(shelf / "products" / "red mug")
+        (tmp_path / "mug" / "kitchen.mp4").symlink_to(shelf / "videos" / "kitchen.mp4")
+        mugs, tins = (
+            ["--products", tmp_path / "mug", "--videos", tmp_path / "mug"],
+            [
+                *("--products", shelf / "products"),
+                *("--videos", shelf / "videos" / "cellar.mp4"),
+            ],
+        )
+        models = {"REELWORK_MODELS_DIR": environment["REELWORK_MODELS_DIR"]}
+        ended = []
+        with ThreadPoolExecutor(2) as threads:
+            for name, folders in (("mugs", mugs), ("tins", tins)):
+                told = ["--data", tmp_path / "data", "--out", tmp_path / name, "--json"]
+                ended.append(threads.submit(reelwork, "match", *folders, *told, environment=models))
+        mug, tin = (one.result() for one in ended)
+        assert (mug.status, tin.status) == (0, 0), (mug, tin)
+        assert pairs(mug.document["results"]) == {("red: mug", "kitchen")}
+        assert pairs(tin.document["results"]) == {("green-tin", "cellar")}
 
     @pytest.mark.parametrize("missing", ["products", "videos"])
     def test_an_empty_folder_ends_in_an_explanation(
@@ -211,7 +236,7 @@ class TestServer:
             assert report.headers["Content-Type"] == "text/html; charset=utf-8"
 
     def test_takes_no_path_that_it_was_not_told_to_read(self, shelf: Path, tmp_path: Path) -> None:
-        environment = {"REELWORK_MODELS_DIR": str(TEST_MODELS_DIR)}
+        environment = {"REELWORK_MODELS_DIR": str(ENCODER_ALONE_DIR)}
         with running(["serve", "--data", tmp_path, "--port", "0", "--workers", "1"], environment=environment) as server:
             asked = {"pipeline": "match", "products": str(shelf / "products"), "videos": str(shelf / "videos")}
             answer = httpx.post(f"{server.told['url']}/jobs", json=asked, timeout=30)

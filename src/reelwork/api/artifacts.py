@@ -13,6 +13,7 @@ from reelwork.api.job_id import JobId
 from reelwork.api.models import Answer
 from reelwork.api.state import AppState
 from reelwork.errors import ObjectNotFound
+from reelwork.ledger import JobStatus
 from reelwork.objects.keys import artifact_key, artifacts_prefix
 
 CONTENT_TYPES: Final = {
@@ -53,17 +54,20 @@ class Artifact(Answer):
 
 class Artifacts(Answer):
     job_id: str
+    status: JobStatus
     artifacts: list[Artifact]
 
 
 @router.get("/{job_id}/artifacts")
 def list_artifacts(job_id: JobId, state: AppState) -> Artifacts:
-    """What there is to look at."""
+    """What there is to look at. Of a job that runs, failed or was cancelled that is what it had made until then, which
+    may be a part; `status` says so.
+    """
     job = state.jobs.job(job_id)
     prefix = artifacts_prefix(job.job_id)
     names = sorted(key.removeprefix(prefix) for key in state.backends.objects.keys(prefix))
     found = [Artifact(name=name, url=f"/jobs/{job.job_id}/artifacts/{name}") for name in names]
-    return Artifacts(job_id=job.job_id, artifacts=found)
+    return Artifacts(job_id=job.job_id, status=job.status, artifacts=found)
 
 
 @router.get("/{job_id}/artifacts/{name:path}", response_class=StreamingResponse, responses=ANSWERS)

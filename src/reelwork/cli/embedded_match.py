@@ -14,7 +14,6 @@ from uuid import uuid4
 from reelwork.cli.embedded import FinishedJob, run_embedded, save_object
 from reelwork.cli.output_file import make_folder
 from reelwork.cli.phase_bars import Show
-from reelwork.errors import ConfigurationError
 from reelwork.ledger import Job
 from reelwork.objects.keys import artifacts_prefix
 from reelwork.runtime.backends import Backends
@@ -22,7 +21,7 @@ from reelwork.runtime.jobs import Jobs
 from reelwork.settings import Config
 
 PIPELINE: Final = "match"
-SOURCE_FOLDERS: Final = "REELWORK_SOURCE_FOLDERS"
+NAME_FOLDERS: Final = "REELWORK_JOBS_NAME_FOLDERS"
 WEB: Final = ("http://", "https://")
 
 
@@ -46,8 +45,9 @@ def match_embedded(
 ) -> FinishedMatch:
     """Leaves matches.json, notes.json, report.html and the pictures in a folder. Raises what `run_embedded` does."""
     chosen = {} if masks is None else {"masks": masks}
-    parameters = {"products": _whole(products), "videos": _whole(videos), **chosen}
-    readable = [path for path in (*parameters["products"], *parameters["videos"]) if not path.startswith(WEB)]
+    parameters: dict[str, Any] = {"products": _whole(products), "videos": _whole(videos), **chosen}
+    paths = [path for path in (*parameters["products"], *parameters["videos"]) if not path.startswith(WEB)]
+    parameters["own_folders"] = _own_folders(paths)
 
     async def submit(_backends: Backends, jobs: Jobs) -> str:
         checked = jobs.check(PIPELINE, parameters).model_dump(mode="json")
@@ -66,9 +66,9 @@ def match_embedded(
                 make_folder(path.parent, option="--out")
             save_object(backends.objects, key, path)
 
-    with _readable(readable):
-        allowed = config.model_copy(update={SOURCE_FOLDERS: os.environ[SOURCE_FOLDERS]})
-        finished = run_embedded(allowed, submit, workers=workers, watch=watch, save=save)
+    with _trusted():
+        trusting = config.model_copy(update={NAME_FOLDERS: True})
+        finished = run_embedded(trusting, submit, workers=workers, watch=watch, save=save)
     results = json.loads((out / "matches.json").read_text("utf-8"))
     notes = json.loads((out / "notes.json").read_text("utf-8"))
     return FinishedMatch(detail=finished.detail, completions=finished.completions, results=results, notes=notes)
@@ -79,24 +79,20 @@ def _whole(sources: Sequence[str]) -> list[str]:
     return [source if source.startswith(WEB) else str(Path(source).absolute()) for source in sources]
 
 
-@contextlib.contextmanager
-def _readable(paths: Sequence[str]) -> Iterator[None]:
-    """Whoever gives a path here may read it, and so may his job: of a catalogue, what lies beside it.
+def _own_folders(paths: Sequence[str]) -> list[str]:
+    """Whoever gives a path here may read it, and so may his job: of a file, what lies beside it."""
+    return [path if Path(path).is_dir() else str(Path(path).parent) for path in paths]
 
-    Raises ConfigurationError for a path that cannot be told from several.
-    """
-    for path in paths:
-        if os.pathsep in path:
-            raise ConfigurationError(
-                f"{path!r} has {os.pathsep!r} in it, which separates folders; rename it, or link to it"
-            )
-    folders = [path if Path(path).is_dir() else str(Path(path).parent) for path in paths]
-    before = os.environ.get(SOURCE_FOLDERS)
-    os.environ[SOURCE_FOLDERS] = os.pathsep.join([*folders, *([before] if before else [])])
+
+@contextlib.contextmanager
+def _trusted() -> Iterator[None]:
+    """The workers of this run believe what jobs call their own: their data folder is in the same hands."""
+    before = os.environ.get(NAME_FOLDERS)
+    os.environ[NAME_FOLDERS] = "true"
     try:
         yield
     finally:
         if before is None:
-            del os.environ[SOURCE_FOLDERS]
+            del os.environ[NAME_FOLDERS]
         else:
-            os.environ[SOURCE_FOLDERS] = before
+            os.environ[NAME_FOLDERS] = before

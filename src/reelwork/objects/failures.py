@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -12,6 +13,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from reelwork.errors import ObjectExists, ObjectNotFound, StoreUnavailable
 
 REASON_LENGTH: Final = 300
+BELOW_A_FILE: Final = f"(os error {errno.ENOTDIR})"
 
 NO_CREDENTIALS: Final = (
     "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
@@ -51,6 +53,8 @@ def translated(key: str) -> Iterator[None]:
             ) from None
         raise StoreRefuses(f"the object store refuses {key}: {why}") from None
     except (BaseError, OSError) as error:
+        if BELOW_A_FILE in str(error):
+            raise ObjectNotFound(f"there is no object {key}: a part of its name is an object itself") from None
         why = reason(error)
         kind = StoreRefuses if why == NO_CREDENTIALS else StoreUnavailable
         raise kind(f"the object store fails with {key}: {why}") from None

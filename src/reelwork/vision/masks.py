@@ -20,6 +20,8 @@ from reelwork.vision.opencv import Picture, cv2
 from reelwork.vision.subjects import GrabCut, U2NetP
 
 SALIENCY_MODEL: Final = "u2netp"
+FALLBACK: Final = "grabcut"
+"""The method's name begins with it where the model is not there."""
 PEOPLE_MODEL: Final = "efficientdet-lite0"
 CODE_REVISION: Final = 1
 """Raised whenever the same picture would give another mask."""
@@ -61,7 +63,7 @@ class ForegroundMasks:
         people = find_pinned_file(MODELS[PEOPLE_MODEL], folder)
         self._finder: SubjectFinder = GrabCut() if saliency is None else U2NetP(saliency.read_bytes())
         self._detector = None if people is None else ObjectDetector(people)
-        name = ("grabcut" if saliency is None else SALIENCY_MODEL) + ("" if people is None else "-people")
+        name = (FALLBACK if saliency is None else SALIENCY_MODEL) + ("" if people is None else "-people")
         used = [MODELS[one] for one, path in ((SALIENCY_MODEL, saliency), (PEOPLE_MODEL, people)) if path is not None]
         self.method = f"{name}@{'.'.join([str(CODE_REVISION), *(model.sha256[:8] for model in used)])}"
 

@@ -43,6 +43,13 @@ class TestWholeObjects:
         assert objects.get("k") == b"" == b"".join(objects.chunks("k"))
         assert read(objects, "k") == b""
 
+    def test_nothing_lies_below_an_object(self, objects: ObjectStore) -> None:
+        objects.put("jobs/a/x.json", b"[]")
+        assert not objects.exists("jobs/a/x.json/y")
+        for ask in (objects.get, objects.size, objects.chunks):
+            with pytest.raises(ObjectNotFound, match="/y"):
+                ask("jobs/a/x.json/y")
+
     def test_create_refuses_to_replace(self, objects: ObjectStore) -> None:
         objects.create("k", b"first")
         with pytest.raises(ObjectExists):

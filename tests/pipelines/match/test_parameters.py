@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from reelwork.pipelines.match.parameters import MatchParameters, uploaded
+from reelwork.pipelines.match.access import PathRefused
+from reelwork.pipelines.match.parameters import MatchParameters, check_parameters, uploaded
+from reelwork.vision import pull_model
+from tests.weights import TEST_MODELS_DIR
 
 FOLDER = {"source": "folder", "path": "/shelf"}
 CLIP = {"source": "path", "path": "/clip.mp4"}
@@ -54,6 +58,19 @@ def test_videos(videos: Any, expected: list[Any]) -> None:
 def test_what_is_none_is_refused(given: Any) -> None:
     with pytest.raises(ValidationError):
         MatchParameters.model_validate(given)
+
+
+def test_a_job_names_no_folders_of_its_own_unless_the_workers_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = MatchParameters(products=str(tmp_path), videos=[], own_folders=[str(tmp_path)])
+    monkeypatch.delenv("REELWORK_SOURCE_FOLDERS", raising=False)
+    with pytest.raises(PathRefused, match="own_folders is for `reelwork match`"):
+        check_parameters(given)
+    monkeypatch.setenv("REELWORK_JOBS_NAME_FOLDERS", "true")
+    monkeypatch.setenv("REELWORK_MODELS_DIR", str(TEST_MODELS_DIR))
+    pull_model("efficientnet-lite0", models_dir=TEST_MODELS_DIR)
+    check_parameters(given)
 
 
 @pytest.mark.parametrize("setting", ["off", "products", "all"])

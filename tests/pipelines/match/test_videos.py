@@ -28,6 +28,8 @@ from reelwork.settings import Config
 from tests.clips import write_clip
 from tests.web_server import LOCALHOST, OTHER_LOCALHOST, Answer, Request, WebServer, web_server
 
+PATH_MAX = 4096
+
 
 @pytest.fixture
 def server() -> Iterator[WebServer]:
@@ -56,6 +58,20 @@ def download(url: str, access: Access) -> bytes:
         return path.read_bytes()
 
 
+def deep_folder(folder: Path) -> Path:
+    """Makes a folder whose path is longer than the system reads, and so cannot be read even by root."""
+    before = os.getcwd()
+    try:
+        os.chdir(folder)
+        while len(str(folder)) < PATH_MAX:
+            folder /= "d" * 200
+            os.mkdir(folder.name)
+            os.chdir(folder.name)
+    finally:
+        os.chdir(before)
+    return folder
+
+
 class TestListing:
     def test_files_folders_addresses_and_uploads(self, tmp_path: Path, access: Access) -> None:
         for name in ("a.mp4", "more/b.mkv", "more/.hidden.mp4", "more/notes.txt", "more/c.webm"):
@@ -66,7 +82,7 @@ class TestListing:
             {"source": "path", "path": str(tmp_path / "a.mp4")},
             {"source": "path", "path": str(tmp_path)},
             {"source": "url", "url": "https://host.example/clips/d%20e.mp4?sig=1"},
-            {"source": "url", "url": "https://host.example/watch?v=1"},
+            {"source": "url", "url": "https://host.example/watch?t=7&v=1&token=s3cret"},
             {"source": "upload", "files": {"f.mp4": "input/j/f"}},
         )
         assert [video.title for video in videos] == ["a", "b", "c", "d e", "host.example/watch?v=1", "f"]
@@ -86,7 +102,7 @@ class TestListing:
         assert videos == listed(access, {"source": "path", "path": str(tmp_path)})[0]
 
     def test_a_long_address_is_no_long_title(self, access: Access) -> None:
-        url = "https://host.example/watch?v=" + "x" * 1_900
+        url = "https://host.example/" + "x" * 1_900
         ((video,), told) = listed(access, {"source": "url", "url": url})
         assert (len(video.title), video.location, told) == (200, url, [])
 
@@ -97,6 +113,34 @@ class TestListing:
         assert [video.title for video in videos] == ["a"]
         (line,) = told
         assert line == f"{tmp_path}/b\\udcff.mp4: the name is no text (UTF-8), and cannot be passed on; rename it"
+
+    def test_no_title_holds_what_may_be_a_token(self, access: Access) -> None:
+        urls = [
+            "https://host.example/stream?token=s3cret",
+            "https://host.example/stream?v=s3cret/a%20token",
+            "https://me:s3cret@host.example/stream#s3cret",
+        ]
+        videos, _ = listed(access, *({"source": "url", "url": url} for url in urls))
+        assert [video.title for video in videos] == ["host.example/stream"] * 3
+        assert not any("s3cret" in video.video_id + video.title + video.name for video in videos)
+        assert len({video.video_id for video in videos}) == 3
+
+    def test_what_cannot_be_looked_into_is_told(self, tmp_path: Path, access: Access) -> None:
+        (tmp_path / "a.mp4").touch()
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "b.mp4").touch()
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+        deepest = deep_folder(tmp_path / "in")
+        videos, told = listed(access, {"source": "path", "path": str(tmp_path / "in")})
+        assert videos == []
+        assert (
+            told[0] == f"{tmp_path}/in/link: this is a link to a folder, and not followed; name that folder itself, "
+            "or put it here"
+        )
+        assert told[1].startswith(str(deepest))
+        assert "the folder cannot be read: File name too long; nothing in it was looked at" in told[1]
+        assert len(told) == 2, "and it is not said to be empty"
 
     def test_an_empty_folder_and_too_many_videos_are_told(self, tmp_path: Path, access: Access) -> None:
         source = {"source": "path", "path": str(tmp_path)}
@@ -145,6 +189,24 @@ class TestFiles:
         ((video,), _) = listed(access, {"source": "path", "path": str(tmp_path / "open")})
         with pytest.raises(PathRefused), video_file(video, access, open_objects("memory://"), uploads_prefix="x/"):
             pass
+
+    def test_a_link_in_a_folder_of_ones_own_leads_anywhere(self, tmp_path: Path) -> None:
+        clip = write_clip(tmp_path / "elsewhere.mp4")
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own" / "a.mp4").symlink_to(clip)
+        own = [str(tmp_path / "own")]
+        access = Access.of(Config(REELWORK_JOBS_NAME_FOLDERS=True), own)
+        ((video,), told) = listed(access, {"source": "path", "path": own[0]})
+        assert (video.title, told) == ("a", [])
+        assert read(video, access, open_objects("memory://"), uploads_prefix="x/") == clip.read_bytes()
+        for outside in (clip, tmp_path / "own" / ".." / "elsewhere.mp4", tmp_path / "own2"):
+            with pytest.raises(PathRefused, match="outside"):
+                access.path(str(outside))
+
+    def test_what_a_job_calls_its_own_counts_only_where_the_settings_say_so(self, tmp_path: Path) -> None:
+        access = Access.of(Config(), [str(tmp_path)])
+        with pytest.raises(PathRefused, match="outside"):
+            access.path(str(tmp_path))
 
     def test_an_upload_is_one_of_the_same_job(self, access: Access) -> None:
         objects = open_objects("memory://")

@@ -25,7 +25,7 @@ from reelwork.pipelines.match.web import (
     UrlGuard,
     looks_like_html,
 )
-from reelwork.pipelines.match.web.guard import is_public, parse_networks, resolve, shown
+from reelwork.pipelines.match.web.guard import is_public, parse_networks, resolve, shown, without_secrets
 from tests.web_server import LOCALHOST, OTHER_LOCALHOST, Answer, Request, WebServer, web_server
 
 LIMITS = Limits(bytes_max=1 << 20, seconds_max=10)
@@ -178,7 +178,31 @@ class TestGuard:
             read(Fetcher(UrlGuard(resolver=nothing)), "http://shop.invalid/")
 
     def test_passwords_are_not_shown(self) -> None:
-        assert shown("http://user:secret@host/a?b=c") == "http://host/a?b=c"
+        assert shown("http://user:secret@host/a") == "http://host/a"
+
+    # (said, without what may be a secret)
+    @pytest.mark.parametrize(
+        ("said", "left"),
+        [
+            ("https://host/a.mp4?token=s3cret&x=1", "https://host/a.mp4?..."),
+            ("https://host/a#s3cret", "https://host/a?..."),
+            ("HTTPS://me:s3cret@host:81/a?b", "HTTPS://host:81/a?..."),
+            (
+                "'http://host/?s3cret' moved to http://b/c?s3cret, twice",
+                "'http://host/?...' moved to http://b/c?... twice",
+            ),
+            ("is it http://host/a or what?", "is it http://host/a or what?"),
+            ("no address? none", "no address? none"),
+        ],
+    )
+    def test_queries_are_not_shown(self, said: str, left: str) -> None:
+        assert without_secrets(said) == left
+
+    @pytest.mark.parametrize("url", ["ftp://host/a?s3cret", "http://?s3cret", "http://host:0/?s3cret"])
+    def test_a_refused_address_is_shown_without_its_query(self, url: str) -> None:
+        with pytest.raises(DownloadRefused) as refused:
+            UrlGuard().check_url(url)
+        assert "s3cret" not in str(refused.value)
 
 
 class TestLimits:

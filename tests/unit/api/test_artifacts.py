@@ -21,6 +21,7 @@ def job_id(server: Server, video: bytes) -> str:
 def test_all_of_them_are_listed(server: Server, job_id: str) -> None:
     assert server.get(f"/jobs/{job_id}/artifacts").json() == {
         "job_id": job_id,
+        "status": "pending",
         "artifacts": [
             {"name": "evidence/00000.jpg", "url": f"/jobs/{job_id}/artifacts/evidence/00000.jpg"},
             {"name": "report.html", "url": f"/jobs/{job_id}/artifacts/report.html"},
@@ -104,6 +105,7 @@ def test_a_long_one_is_had_in_parts(
         "%2e%2e/results.json",
         "%2e%2e/%2e%2e/x",
         "evidence",
+        "report.html/x",
         "a//b",
         "a%00b",
         "a%0ab",
@@ -114,6 +116,13 @@ def test_what_is_none_is_not_there(server: Server, job_id: str, name: str) -> No
     answer = server.get(f"/jobs/{job_id}/artifacts/{name}")
     assert answer.status_code == 404
     assert answer.json()["detail"]
+
+
+def test_a_cancelled_job_keeps_what_it_had_made_and_says_so(server: Server, job_id: str) -> None:
+    server.post(f"/jobs/{job_id}/cancel")
+    listed = server.get(f"/jobs/{job_id}/artifacts").json()
+    assert listed["status"] == "cancelled"
+    assert [one["name"] for one in listed["artifacts"]] == ["evidence/00000.jpg", "report.html"]
 
 
 def test_those_of_an_unknown_job_are_not_there(server: Server) -> None:

@@ -33,20 +33,35 @@ _KINDS: Final = {"products": PRODUCTS, "videos": VIDEOS}
 
 def account_of(job: Job, ledger: Ledger) -> Mapping[str, Any]:
     """How many products with how many images and videos with how many frames were collected, and how many matches came
-    out. `refused` names the products and videos that could not be used, and why; `explanation` says why nothing could
-    be found, or is null.
+    out. `too_late` counts the products and videos that a replay brought after their collection had ended: they are not
+    searched for, or in, and not counted. `refused` names those that could not be used, and why; `explanation` says why
+    nothing could be found, or is null.
     """
     stages = {stage.stage: stage for stage in ledger.stage_status(job.job_id)}
-    products, videos, matches = (stages.get(name) for name in (PRODUCTS, VIDEOS, MATCHES))
+    products, images, late_products = _collected(ledger, job.job_id, stages.get(PRODUCTS))
+    videos, frames, late_videos = _collected(ledger, job.job_id, stages.get(VIDEOS))
+    matches = stages.get(MATCHES)
     return {
-        "products": products.done if products else 0,
-        "videos": videos.done if videos else 0,
-        "images": products.done_weight if products else 0,
-        "frames": videos.done_weight if videos else 0,
+        "products": products,
+        "videos": videos,
+        "images": images,
+        "frames": frames,
+        "too_late": {"products": late_products, "videos": late_videos},
         "matches": matches.done_weight if matches else 0,
         "refused": {kind: _refused(ledger, job.job_id, stage) for kind, stage in _KINDS.items()},
         "explanation": explanation_of(stages),
     }
+
+
+def _collected(ledger: Ledger, job_id: str, stage: StageStatus | None) -> tuple[int, int, int]:
+    """How many things, with how much in them, were collected in time, and how many too late."""
+    if stage is None:
+        return 0, 0, 0
+    done, weight = stage.done, stage.done_weight
+    if stage.late:
+        in_time = list(ledger.assets(job_id, stage.stage, states=[AssetState.DONE], include_late=False))
+        done, weight = len(in_time), sum(asset.weight for asset in in_time)
+    return done, weight, stage.done - done
 
 
 def explanation_of(stages: Mapping[str, StageStatus]) -> str | None:

@@ -125,7 +125,8 @@ def _video(event: MatchVideo, context: Context) -> VideoFeatures:
     prefix = joined(event.video_id, "")
     embeddings = feature_keys(context.ledger, event.job_id, VIDEO_EMBEDDINGS, prefix=prefix)
     keypoints = feature_keys(context.ledger, event.job_id, VIDEO_KEYPOINTS, prefix=prefix)
-    video = asset_of(context.ledger, event.job_id, VIDEOS, event.video_id)
+    asset = asset_of(context.ledger, event.job_id, VIDEOS, event.video_id)
+    video = video_at(context.objects, asset.result)
     frames = [
         FrameFeatures(
             frame_id=frame.frame_id,
@@ -133,7 +134,7 @@ def _video(event: MatchVideo, context: Context) -> VideoFeatures:
             embedding=vector_from_bytes(context.objects.get(embeddings[asset_id])),
             keypoints=Keypoints.from_bytes(context.objects.get(keypoints[asset_id])),
         )
-        for frame in video_at(context.objects, video.result).frames
+        for frame in video.frames
         if (asset_id := joined(event.video_id, frame.frame_id)) in embeddings.keys() & keypoints.keys()
     ]
-    return VideoFeatures(video_id=event.video_id, frames=frames)
+    return VideoFeatures(video_id=event.video_id, frames=frames, seconds=video.seconds)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from reelwork.errors import ConfigurationError
 from reelwork.events import Source
 from reelwork.ledger import Job
-from reelwork.pipelines.match.access import Access
+from reelwork.pipelines.match.access import Access, PathRefused
 from reelwork.pipelines.match.sources import load_source
 from reelwork.pipelines.match.videos import check_video_source, load_video_source
 from reelwork.settings import Config
@@ -62,13 +62,17 @@ VideoSources = Annotated[tuple[Annotated[Source, BeforeValidator(_video_source)]
 
 
 class MatchParameters(BaseModel):
-    """products, videos: where they come from. masks: what is cut out of its background."""
+    """products, videos: where they come from. masks: what is cut out of its background.
+
+    own_folders: folders that the job may read wherever their links lead, named by whoever runs the workers, too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     products: ProductSources
     videos: VideoSources
     masks: Masks = Field(default_factory=lambda: Config().REELWORK_MATCH_MASKS)
+    own_folders: tuple[str, ...] = ()
 
 
 def parameters_of(job: Job) -> MatchParameters:
@@ -80,7 +84,9 @@ def check_parameters(given: MatchParameters) -> None:
     for package in NEEDED_PACKAGES:
         if find_spec(package) is None:
             raise ConfigurationError(f"{package} is not installed; fix it with: pip install 'reelwork[match]'")
-    access = Access.of(Config())
+    if given.own_folders and not Config().REELWORK_JOBS_NAME_FOLDERS:
+        raise PathRefused("own_folders is for `reelwork match`; here, folders lie below REELWORK_SOURCE_FOLDERS")
+    access = Access.of(Config(), given.own_folders)
     for source in given.products:
         load_source(source).check(access)
     for source in given.videos:
@@ -94,6 +100,11 @@ def check_encoder(name: str) -> None:
         model_path(name)
     else:
         read_encoder_configuration(Path(name))
+
+
+def access_of(job: Job) -> Access:
+    """What a job may read on this machine."""
+    return Access.of(Config(), job.parameters.get("own_folders", ()))
 
 
 def uploaded(files: Mapping[str, str]) -> list[Source]:

@@ -19,13 +19,13 @@ from reelwork.events import (
 )
 from reelwork.ledger import AssetState
 from reelwork.objects.keys import image_key, inputs_prefix, stage_output_key
-from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.collected import CollectedImage, CollectedProduct, product_at
 from reelwork.pipelines.match.notes import store_notes
+from reelwork.pipelines.match.parameters import access_of
 from reelwork.pipelines.match.sources import BrokenEntry, ImageRef, Product, list_products, load_source
 from reelwork.pipelines.match.stages import PRODUCTS, every_outcome
+from reelwork.pipelines.match.titles import products_called_apart
 from reelwork.runtime import Context, Service
-from reelwork.settings import Config
 
 product_finder = Service("product-finder")
 
@@ -33,7 +33,7 @@ product_finder = Service("product-finder")
 @product_finder.on(ProductsCollectRequest, queue="q.product_finder.collect.request")
 def handle_products_collect_request(event: ProductsCollectRequest, context: Context) -> None:
     products, broken = [], []
-    for found in list_products(map(load_source, event.sources), Access.of(Config())):
+    for found in list_products(map(load_source, event.sources), access_of(context.job)):
         context.raise_if_cancelled()
         if isinstance(found, BrokenEntry):
             broken.append(str(found))
@@ -41,7 +41,7 @@ def handle_products_collect_request(event: ProductsCollectRequest, context: Cont
             products.append(found)
     store_notes(context.objects, event.job_id, "products", broken)
     context.emit(ProductsFoundBatch(job_id=event.job_id, event_id=context.new_id(), total_products=len(products)))
-    for number, product in enumerate(products):
+    for number, product in enumerate(products_called_apart(products)):
         context.emit(
             ProductFound(
                 job_id=event.job_id,
@@ -66,7 +66,7 @@ def handle_product_found(event: ProductFound, context: Context) -> dict[str, Any
     kept: list[CollectedImage] = []
     refused: list[str] = []
     uploads = inputs_prefix(event.job_id)
-    for fetched in fetch_images(product, Access.of(Config()), context.objects, uploads_prefix=uploads):
+    for fetched in fetch_images(product, access_of(context.job), context.objects, uploads_prefix=uploads):
         context.raise_if_cancelled()
         if isinstance(fetched, BrokenEntry):
             refused.append(str(fetched))

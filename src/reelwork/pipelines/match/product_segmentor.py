@@ -21,7 +21,7 @@ from reelwork.events import (
 from reelwork.pipelines.match import parameters
 from reelwork.pipelines.match.features import Image, check_mask, decoded, mask_facts, mask_to_bytes, stored
 from reelwork.pipelines.match.product_mask import VERSION, product_mask
-from reelwork.pipelines.match.stages import IMAGE_MASKS, VIDEO_MASKS
+from reelwork.pipelines.match.stages import IMAGE_MASKS, VIDEO_MASKS, every_outcome
 from reelwork.runtime import Context, Service
 from reelwork.vision.keypoints import KeypointDetector
 
@@ -52,7 +52,12 @@ def of_frame(image: Image) -> ForegroundMask:
     return masks().segment(image)
 
 
-@product_segmentor.stage(IMAGE_MASKS, announced_by=ProductsImagesReadyBatch, completes_with=ProductsImagesMaskedBatch)
+@product_segmentor.stage(
+    IMAGE_MASKS,
+    announced_by=ProductsImagesReadyBatch,
+    completes_with=ProductsImagesMaskedBatch,
+    policy=every_outcome(),
+)
 @product_segmentor.on(ProductsImageReady, queue="q.product_segmentor.images", only_for=parameters.masks_products)
 def handle_products_image_ready(event: ProductsImageReady, context: Context) -> dict[str, Any]:
     mask = _mask_of(event.key, context, of_product, name=f"product{VERSION}-{masks().method}")
@@ -69,7 +74,12 @@ def handle_products_image_ready(event: ProductsImageReady, context: Context) -> 
     return mask
 
 
-@product_segmentor.stage(VIDEO_MASKS, announced_by=VideosKeyframesReadyBatch, completes_with=VideoKeyframesMaskedBatch)
+@product_segmentor.stage(
+    VIDEO_MASKS,
+    announced_by=VideosKeyframesReadyBatch,
+    completes_with=VideoKeyframesMaskedBatch,
+    policy=every_outcome(),
+)
 @product_segmentor.on(VideosKeyframesReady, queue="q.product_segmentor.keyframes", only_for=parameters.masks_videos)
 def handle_videos_keyframes_ready(event: VideosKeyframesReady, context: Context) -> dict[str, Any]:
     assert context.asset is not None

@@ -1,7 +1,7 @@
 """The names of the pipeline's stages, and how the policies of some differ from the default.
 
-What collects and what matches waits for an outcome of every asset, or the watermark: what the next stage is announced
-is then all that it will get. The vision services may complete at the threshold.
+What collects, masks or matches waits for an outcome of every asset, or the watermark: what the next stage is announced
+is then all that it will get. The vision services behind may complete at the threshold.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from reelwork.pipelines.match.found import feature_keys, matches_of
 from reelwork.pipelines.match.matching import Match
 from reelwork.pipelines.match.missed import not_searched
 from reelwork.pipelines.match.notes import NOTES_KEPT_MAX, notes_of
-from reelwork.pipelines.match.stages import EVIDENCES, MATCHES, PRODUCTS, VIDEOS
+from reelwork.pipelines.match.stages import EVIDENCES, IMAGE_MASKS, MATCHES, PRODUCTS, VIDEO_MASKS, VIDEOS
+from reelwork.vision.masks import FALLBACK, SALIENCY_MODEL
 from reelwork.vision.opencv import cv2, scaled_by_area
 
 THUMBNAIL_SIDE_MAX: Final = 160
@@ -117,12 +118,27 @@ def _notes(job: Job, ledger: Ledger, objects: ObjectStore) -> list[str]:
         for stage in ledger.stage_status(job.job_id)
         if stage.stage in LOOKED_AT and stage.failed
     ]
+    notes += _cut_out_simply(job, ledger)
     for kind, refused in account["refused"].items():
         notes += [f"{kind}: {name} could not be used: {reason}" for name, reason in refused.items()]
         left_out = notes_of(objects, job.job_id, kind)
         notes += left_out["notes"]
         if left_out["count"] > len(left_out["notes"]):
             notes.append(f"{kind}: {left_out['count'] - len(left_out['notes'])} more were left out")
+    return notes
+
+
+def _cut_out_simply(job: Job, ledger: Ledger) -> list[str]:
+    """Which pictures GrabCut cut out of their background, because the better model is not there."""
+    notes = []
+    for stage in (IMAGE_MASKS, VIDEO_MASKS):
+        done = ledger.assets(job.job_id, stage, states=[AssetState.DONE])
+        count = sum(asset.result is not None and asset.result["method"].startswith(FALLBACK) for asset in done)
+        if count:
+            notes.append(
+                f"{count} {LOOKED_AT[stage]} were cut out of their background by GrabCut, which errs more than "
+                f"{SALIENCY_MODEL}; fetch that with: reelwork models pull {SALIENCY_MODEL}"
+            )
     return notes
 
 

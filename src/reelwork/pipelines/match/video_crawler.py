@@ -24,11 +24,12 @@ from reelwork.ledger import AssetState
 from reelwork.media import MediaFile, open_bytes, probe_in_child
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import frame_key, inputs_prefix, keyframes_key
-from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.collected import CollectedVideo, video_at
 from reelwork.pipelines.match.notes import store_notes
+from reelwork.pipelines.match.parameters import access_of
 from reelwork.pipelines.match.sources import BrokenEntry
 from reelwork.pipelines.match.stages import VIDEOS, every_outcome
+from reelwork.pipelines.match.titles import called_apart
 from reelwork.pipelines.match.videos import (
     SAMPLING_VERSION,
     Video,
@@ -38,7 +39,6 @@ from reelwork.pipelines.match.videos import (
     video_file,
 )
 from reelwork.runtime import Context, Service
-from reelwork.settings import Config
 from reelwork.vision.opencv import Picture, cv2
 
 DAMAGE_KEPT_MAX: Final = 100
@@ -51,7 +51,7 @@ video_crawler = Service("video-crawler")
 @video_crawler.on(VideosSearchRequest, queue="q.video_crawler.search.request")
 def handle_videos_search_request(event: VideosSearchRequest, context: Context) -> None:
     videos, broken = [], []
-    for found in list_videos(map(load_video_source, event.sources), Access.of(Config())):
+    for found in list_videos(map(load_video_source, event.sources), access_of(context.job)):
         context.raise_if_cancelled()
         if isinstance(found, BrokenEntry):
             broken.append(str(found))
@@ -59,7 +59,7 @@ def handle_videos_search_request(event: VideosSearchRequest, context: Context) -
             videos.append(found)
     store_notes(context.objects, event.job_id, "videos", broken)
     context.emit(VideosFoundBatch(job_id=event.job_id, event_id=context.new_id(), total_videos=len(videos)))
-    for number, video in enumerate(videos):
+    for number, video in enumerate(called_apart(videos)):
         context.emit(
             VideoFound(
                 job_id=event.job_id,
@@ -79,7 +79,7 @@ def handle_videos_search_request(event: VideosSearchRequest, context: Context) -
 def handle_video_found(event: VideoFound, context: Context) -> dict[str, Any]:
     video = Video(event.video_id, event.title, event.location)
     uploads = inputs_prefix(event.job_id)
-    with video_file(video, Access.of(Config()), context.objects, uploads_prefix=uploads) as media:
+    with video_file(video, access_of(context.job), context.objects, uploads_prefix=uploads) as media:
         with open_bytes(media) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         key = keyframes_key(sha256, FRAMES_VERSION)

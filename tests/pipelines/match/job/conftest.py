@@ -1,4 +1,4 @@
-"""Every test here may read what it made itself, and uses the tests' own folder of models."""
+"""Every test here may read what it made itself, and uses the encoder alone."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from reelwork.vision import pull_model
 from tests.pipelines.match.job.house import texture, write_product, write_video
-from tests.weights import TEST_MODELS_DIR
+from tests.weights import ENCODER_ALONE_DIR, pull_encoder_alone
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _encoder() -> Path:
-    return pull_model("efficientnet-lite0", models_dir=TEST_MODELS_DIR)
+    return pull_encoder_alone()
 
 
 @pytest.fixture(autouse=True)
 def _settings_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REELWORK_SOURCE_FOLDERS", str(tmp_path))
-    monkeypatch.setenv("REELWORK_MODELS_DIR", str(TEST_MODELS_DIR))
+    monkeypatch.setenv("REELWORK_MODELS_DIR", str(ENCODER_ALONE_DIR))
 
 
 @pytest.fixture

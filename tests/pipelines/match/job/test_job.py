@@ -18,6 +18,7 @@ from reelwork.ledger import AssetState, JobStatus
 from reelwork.pipelines.match import matcher, video_crawler
 from reelwork.pipelines.match.matching import catalogue
 from reelwork.runtime.dead_letters import DeadLetters
+from reelwork.vision.opencv import cv2
 from tests.clips import damage
 from tests.conformance.ledger.conftest import clock, kind, store
 from tests.conformance.ledger.stores import Store
@@ -158,7 +159,12 @@ class TestMasks:
                     assert body["total_images"] == 3
                 for asset in house.assets(job_id, "image.masks").values():
                     assert asset.result is not None
-                    assert "@" in asset.result["method"], "it says how the mask was made"
+                    assert asset.result["method"].startswith("grabcut")
+                told = [note for note in json.loads(house.artifact(job_id, "notes.json")) if "GrabCut" in note]
+                assert len(told) == len(masked)
+                for note in told:
+                    assert "reelwork models pull u2netp" in note
+                    assert note in html.unescape(house.artifact(job_id, "report.html").decode())
 
         run(test())
 
@@ -212,7 +218,7 @@ class TestReuse:
                 await house.finish(second)
                 assert all(answers == {False} for answers in house.reused(second).values()), house.reused(second)
                 assert house.results(second) == house.results(first)
-                assert json.loads(house.artifact(second, "notes.json")) == []
+                assert house.notes(second) == []
 
         run(test())
 
@@ -326,7 +332,7 @@ class TestBadInput:
                 job = await house.finish(job_id)
                 assert job.status is JobStatus.COMPLETED
                 assert house.stages(job_id)["videos.collections"].done_weight > 2
-                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                (note,) = house.notes(job_id)
                 assert note.startswith("scratched: ")
                 report = house.artifact(job_id, "report.html").decode()
                 assert "cannot be decoded" in note
@@ -347,12 +353,38 @@ class TestBadInput:
                 job = await house.finish(job_id)
                 assert job.status is JobStatus.COMPLETED
                 assert_each_stage_completed_once(house, job_id)
-                notes = json.loads(house.artifact(job_id, "notes.json"))
+                notes = house.notes(job_id)
                 expected = house.stages(job_id)["video.keypoints"].expected
                 assert f"1 of {expected} frames could not be looked at (video.keypoints)" in notes
                 (completion,) = house.bodies(job_id, "video.keypoints.completed")
                 assert completion["has_partial_completion"]
                 assert completion["processed_assets"] == completion["total_assets"] - 1
+
+        run(test())
+
+    def test_failures_behind_the_threshold_of_the_masks_keep_nobody_waiting(
+        self, tmp_path: Path, products: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Three masks are made, which is the threshold; then one fails, and of those three an embedding."""
+        cv2.imwrite(str(products / "red mug" / "2.png"), texture(7))
+        monkeypatch.setenv("COMPLETION_THRESHOLD_PERCENTAGE", "60")
+
+        async def test() -> None:
+            async with open_match_house(tmp_path / "data") as house:
+                job_id = house.submit([products], [videos])
+                await house.collect()
+                *_, middle, last = (body["key"] for body in house.bodies(job_id, "products.image.ready"))
+                house.backends.objects.put(last, b"\xff\xd8\xff torn")
+                await house.step("q.product_segmentor.images.batch")
+                await house.step("q.product_segmentor.images")
+                assert house.count(job_id)["products.image.masked"] == 3
+                house.backends.objects.put(middle, b"\xff\xd8\xff torn")
+                began = house.clock.now_ms
+                job = await house.finish(job_id)
+                assert job.status is JobStatus.COMPLETED
+                stage = house.stages(job_id)["image.embeddings"]
+                assert (stage.expected, stage.done, stage.failed) == (3, 2, 1)
+                assert house.clock.now_ms - began < 300_000, "it waited for the watermark"
 
         run(test())
 
@@ -371,7 +403,7 @@ class TestBadInput:
                 house.backends.objects.put(torn.result["key"], b"torn")
                 await house.finish(job_id)
                 assert [found["video"] for found in house.results(job_id)] == ["kitchen"]
-                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                (note,) = house.notes(job_id)
                 assert note.startswith("videos: garden could not be searched: ")
                 assert "this video could not be searched" in house.artifact(job_id, "report.html").decode()
 
@@ -391,7 +423,7 @@ class TestBadInput:
                 assert len(held) == 2
                 await house.finish(job_id)
                 total = house.stages(job_id)["video.keypoints"].expected
-                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                (note,) = house.notes(job_id)
                 assert note.startswith(f"2 of {total} frames came too late to be searched")
 
         run(test())
@@ -410,9 +442,12 @@ class TestBadInput:
                 (letter,) = house.backends.ledger.dead_letters(job_id)
                 DeadLetters(house.backends.ledger).replay(letter.dead_letter_id)
                 await house.finish(job_id)
-                (note,) = json.loads(house.artifact(job_id, "notes.json"))
+                (note,) = house.notes(job_id)
                 assert "frames came too late to be searched" in note
                 assert "this video could not be searched" in house.artifact(job_id, "report.html").decode()
+                details = house.jobs.detail(job_id).details
+                assert (details["videos"], details["too_late"]) == (1, {"products": 0, "videos": 1})
+                assert details["frames"] == house.stages(job_id)["video.keypoints"].expected
 
         run(test())
 
@@ -445,7 +480,7 @@ def test_products_and_videos_of_one_name_are_kept_apart(tmp_path: Path, videos: 
     first, second = tmp_path / "first", tmp_path / "second"
     write_product(first, "mug", texture(1))
     write_product(second, "mug", texture(3))
-    write_video(tmp_path / "more" / "kitchen.mp4", texture(3), seed=9)
+    write_video(tmp_path / "more" / "kitchen.mov", texture(3), seed=9)
 
     async def test() -> None:
         async with open_match_house(tmp_path / "data") as house:
@@ -455,5 +490,7 @@ def test_products_and_videos_of_one_name_are_kept_apart(tmp_path: Path, videos: 
             assert (stages["products.collections"].done, stages["videos.collections"].done) == (2, 3)
             pairs = {(body["product_id"], body["video_id"]) for body in house.bodies(job_id, "match.result")}
             assert len(pairs) == len(house.results(job_id)) == 2
+            found = {(one["product"], one["video"]) for one in house.results(job_id)}
+            assert found == {("first/mug", "kitchen.mp4"), ("second/mug", "kitchen.mov")}
 
     run(test())

@@ -42,7 +42,8 @@ class FrameFeatures:
 
 @dataclass(frozen=True, eq=False)
 class VideoFeatures:
-    """A video, by its frames in any order."""
+    """A video, by its frames in any order. seconds: how long it is; None where nobody knows."""
 
     video_id: str
     frames: Sequence[FrameFeatures]
+    seconds: float | None = None

@@ -46,8 +46,8 @@ def find_matches_in_video(
     if not frames or not catalogue.entries:
         return []
     sighted = sightings(catalogue, frames)
-    matches = {match.product_id: match for match in _by_embedding(catalogue, video.video_id, frames)}
-    matches |= {match.product_id: match for match in _by_geometry(catalogue, video.video_id, frames, sighted)}
+    matches = {match.product_id: match for match in _by_embedding(catalogue, video, frames)}
+    matches |= {match.product_id: match for match in _by_geometry(catalogue, video, frames, sighted)}
     kept = (match for match in matches.values() if match.score >= score_minimum)
     return sorted(kept, key=lambda match: (-match.score, match.product_id))
 
@@ -76,7 +76,7 @@ def _sightings_in(catalogue: Catalogue, frame: FrameFeatures, elected: set[int])
 
 
 def _by_geometry(
-    catalogue: Catalogue, video_id: str, frames: Sequence[FrameFeatures], sighted: Sequence[Sequence[Sighting]]
+    catalogue: Catalogue, video: VideoFeatures, frames: Sequence[FrameFeatures], sighted: Sequence[Sequence[Sighting]]
 ) -> list[Match]:
     by_product: defaultdict[int, dict[int, Sighting]] = defaultdict(dict)
     for index, found in enumerate(sighted):
@@ -91,17 +91,17 @@ def _by_geometry(
         matches.append(
             Match(
                 product_id=catalogue.products[product].product_id,
-                video_id=video_id,
+                video_id=video.video_id,
                 score=video_score([sighting.logit for sighting in mine.values()]),
                 method="geometry",
                 best_pair=_pair(best),
-                spans=spans_of(times, seen),
+                spans=spans_of(times, seen, video.seconds),
             )
         )
     return matches
 
 
-def _by_embedding(catalogue: Catalogue, video_id: str, frames: Sequence[FrameFeatures]) -> list[Match]:
+def _by_embedding(catalogue: Catalogue, video: VideoFeatures, frames: Sequence[FrameFeatures]) -> list[Match]:
     """Of products whose pictures are all too plain for geometry."""
     textured = {entry.product for entry in catalogue.entries if len(entry.described) >= TEXTURE_KEYPOINTS_MIN}
     plain = [entry for entry in catalogue.entries if entry.product not in textured]
@@ -117,7 +117,7 @@ def _by_embedding(catalogue: Catalogue, video_id: str, frames: Sequence[FrameFea
     return [
         Match(
             product_id=catalogue.products[product].product_id,
-            video_id=video_id,
+            video_id=video.video_id,
             score=embedding_score(cosine),
             method="embedding",
             best_pair=Pair(
@@ -128,7 +128,7 @@ def _by_embedding(catalogue: Catalogue, video_id: str, frames: Sequence[FrameFea
                 homography=None,
                 inlier_points=(),
             ),
-            spans=spans_of(times, [other is frame for other in frames]),
+            spans=spans_of(times, [other is frame for other in frames], video.seconds),
         )
         for product, (cosine, entry, frame) in best.items()
     ]

@@ -19,6 +19,7 @@ from reelwork.pipelines.match.sources.base import ProductSource, SourceUnusable
 from reelwork.pipelines.match.sources.lines import Line, csv_records, text_lines
 from reelwork.pipelines.match.sources.product import BrokenEntry, Entry
 from reelwork.pipelines.match.web import Limits, looks_like_html
+from reelwork.pipelines.match.web.guard import without_secrets
 
 CATALOGUE_LIMITS: Final = Limits(bytes_max=256 * 1024**2, seconds_max=300)
 
@@ -57,7 +58,9 @@ class CatalogueSource(ProductSource):
     def entries(self, access: Access) -> Iterator[Entry | BrokenEntry]:
         data, place = self._read(access)
         if looks_like_html(data):
-            raise SourceUnusable(f"{self.location!r} is a web page (HTML), not a catalogue in CSV or JSON lines")
+            raise SourceUnusable(
+                f"{without_secrets(self.location)!r} is a web page (HTML), not a catalogue in CSV or JSON lines"
+            )
         merged: dict[str, Entry] = {}
         for entry in _entries_of(data, place):
             if isinstance(entry, BrokenEntry):

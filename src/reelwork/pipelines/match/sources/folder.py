@@ -11,6 +11,7 @@ from reelwork.pipelines.match.access import Access, PathRefused
 from reelwork.pipelines.match.sources.base import ProductSource, SourceUnusable
 from reelwork.pipelines.match.sources.grouping import grouped_by_prefix, is_picture_name, natural_order
 from reelwork.pipelines.match.sources.product import BrokenEntry, Entry
+from reelwork.pipelines.match.sources.walk import walked
 
 FILES_PER_PRODUCT_MAX: Final = 1_000
 """Only so many of a sub-folder's files are read; a folder of the system's would have no end."""
@@ -38,11 +39,18 @@ class FolderSource(ProductSource):
             groups[key] = [str(folder / name) for name in pictures]
         for name in (name for name, is_folder in entries if is_folder):
             try:
-                below = _pictures_below(access.path(str(folder / name)))
+                inside = access.path(str(folder / name))
             except PathRefused as error:
                 yield BrokenEntry(str(folder / name), str(error))
                 continue
-            groups.setdefault(name, []).extend(map(str, below))
+            pictures = groups.setdefault(name, [])
+            for one in walked(inside, is_picture_name):
+                if isinstance(one, BrokenEntry):
+                    yield one
+                    continue
+                if len(pictures) == FILES_PER_PRODUCT_MAX:
+                    break
+                pictures.append(str(one))
         if not groups:
             yield BrokenEntry(str(folder), "the folder holds no pictures; put one sub-folder for each product into it")
         for key in sorted(groups, key=natural_order):
@@ -56,14 +64,3 @@ class FolderSource(ProductSource):
         if not folder.is_dir():
             raise SourceUnusable(f"{self.path!r} is not a folder; a file with a list of products is a catalogue")
         return folder
-
-
-def _pictures_below(folder: Path) -> list[Path]:
-    """All pictures in a sub-folder and in those inside it; links to folders are not followed."""
-    pictures: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_order)
-        pictures += [Path(parent, name) for name in sorted(names, key=natural_order) if is_picture_name(name)]
-        if len(pictures) >= FILES_PER_PRODUCT_MAX:
-            break
-    return pictures[:FILES_PER_PRODUCT_MAX]

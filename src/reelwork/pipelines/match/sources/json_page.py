@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from reelwork.pipelines.match.sources.base import SourceUnusable
 from reelwork.pipelines.match.web import Fetcher, Limits
+from reelwork.pipelines.match.web.guard import shown
 
 PAGE_LIMITS: Final = Limits(bytes_max=64 * 1024**2, seconds_max=120)
 
@@ -27,7 +28,9 @@ def read_json(
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise SourceUnusable(f"{url} answered with something that is not JSON, not {expected}: {error}") from error
+        raise SourceUnusable(
+            f"{shown(url)} answered with something that is not JSON, not {expected}: {error}"
+        ) from error
 
 
 def text_of(value: Any) -> str:

@@ -8,6 +8,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from reelwork.pipelines.match.web.guard import without_secrets
+
 PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,47}")
 SLUG_LENGTH_MAX: Final = 39
 HASH_LENGTH: Final = 8
@@ -37,7 +39,7 @@ class BrokenEntry:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.reason}".encode(errors="backslashreplace").decode()
+        return without_secrets(f"{self.where}: {self.reason}").encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)

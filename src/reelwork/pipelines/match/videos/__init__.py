@@ -9,11 +9,18 @@ from reelwork.pipelines.match.videos.keyframes import (
     NoKeyframes,
     keyframes_of,
 )
-from reelwork.pipelines.match.videos.listing import Video, check_video_source, list_videos, load_video_source
+from reelwork.pipelines.match.videos.listing import (
+    TITLE_CHARACTERS_MAX,
+    Video,
+    check_video_source,
+    list_videos,
+    load_video_source,
+)
 
 __all__ = [
     "KEYFRAMES_PER_MINUTE_MAX",
     "SAMPLING_VERSION",
+    "TITLE_CHARACTERS_MAX",
     "Keyframe",
     "NoKeyframes",
     "Video",

@@ -28,7 +28,7 @@ from reelwork.pipelines.match.web import (
     Limits,
     looks_like_html,
 )
-from reelwork.pipelines.match.web.guard import shown
+from reelwork.pipelines.match.web.guard import shown, without_secrets
 from reelwork.pipelines.match.web.html import HEAD_BYTES
 
 KEPT_VARIABLES: Final = ("PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -92,12 +92,14 @@ def _run_child(url: str, proxy_url: str, folder: Path, limits: Limits) -> dict[s
         answer: dict[str, Any] = json.loads(finished.stdout)
     except ValueError:
         said = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise DownloadUnavailable(f"{shown(url)}: yt-dlp ended with {finished.returncode}: {' '.join(said)}") from None
+        raise DownloadUnavailable(
+            f"{shown(url)}: yt-dlp ended with {finished.returncode}: {without_secrets(' '.join(said))}"
+        ) from None
     return answer
 
 
 def _error(url: str, said: str) -> DownloadRefused | DownloadUnavailable:
-    reason = f"{shown(url)}: {said.removeprefix('ERROR: ')[:REASON_LENGTH]}"
+    reason = f"{shown(url)}: {without_secrets(said).removeprefix('ERROR: ')[:REASON_LENGTH]}"
     if "Unsupported URL" in said:
         return DownloadRefused(f"{shown(url)} answered with a web page (HTML) in which yt-dlp finds no video")
     if "larger than" in said or "File too large" in said:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from reelwork.pipelines.match.access import Access
 from reelwork.pipelines.match.sources import BrokenEntry, SourceUnusable
-from reelwork.pipelines.match.sources.grouping import natural_order
 from reelwork.pipelines.match.sources.product import NO_TEXT, is_text, product_id_of, short_hash
 from reelwork.pipelines.match.sources.upload import OBJECT_SCHEME
+from reelwork.pipelines.match.sources.walk import walked
 
 VIDEOS_MAX: Final = 10_000
 TITLE_CHARACTERS_MAX: Final = 200
-"""An address may be its own title, and have kilobytes behind its question mark."""
+"""An address may be its own title."""
+NUMBER_PARAMETER: Final = "v"
+NUMBER: Final = re.compile(r"[A-Za-z0-9_-]{1,20}")
+"""By `watch?v=...` the large platforms tell their videos apart."""
 VIDEO_SUFFIXES: Final = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg"),
@@ -61,12 +64,14 @@ _SOURCE: TypeAdapter[VideoSource] = TypeAdapter(VideoSource)
 class Video:
     """video_id: unique within a job, the same on every reading, fit for object keys. title: what the user calls it.
 
-    location: an absolute path, an http(s) address, or `object:` and an object key.
+    location: an absolute path, an http(s) address, or `object:` and an object key. name: the title with folders and
+    suffix, for when several have one title.
     """
 
     video_id: str
     title: str
     location: str
+    name: str = ""
 
 
 def load_video_source(given: Mapping[str, Any]) -> PathSource | UrlSource | UploadedSource:
@@ -101,8 +106,8 @@ def list_videos(
             if isinstance(found, BrokenEntry):
                 yield found
                 continue
-            title, location = found
-            if not is_text(title + location):
+            title, location, name = found
+            if not is_text(title + location + name):
                 yield BrokenEntry(location, NO_TEXT)
                 continue
             if location in locations:
@@ -115,46 +120,54 @@ def list_videos(
                 video_id = f"{product_id_of(title)}-{short_hash(f'{number}/{location}/{video_id}')}"
             ids.add(video_id)
             locations.add(location)
-            yield Video(video_id, title[:TITLE_CHARACTERS_MAX], location)
+            yield Video(video_id, title[:TITLE_CHARACTERS_MAX], location, name)
 
 
-def _found(source: PathSource | UrlSource | UploadedSource, access: Access) -> Iterator[tuple[str, str] | BrokenEntry]:
-    """Titles and locations."""
+def _found(
+    source: PathSource | UrlSource | UploadedSource, access: Access
+) -> Iterator[tuple[str, str, str] | BrokenEntry]:
+    """Titles, locations and full names."""
     match source:
         case PathSource(path=text):
             path = access.path(text)
             if path.is_dir():
                 yield from _in_folder(path)
             else:
-                yield path.stem, str(path)
+                yield path.stem, str(path), str(path)
         case UrlSource(url=url):
             access.fetcher.guard.check_url(url)
-            yield title_of_url(url), url
+            parts = urlsplit(url)
+            yield title_of_url(url), url, f"{parts.hostname or ''}{unquote(parts.path)}"
         case UploadedSource(files=files):
             if not files:
                 yield BrokenEntry("upload", "no video was uploaded")
             for name, key in files.items():
-                yield PurePath(name.replace("\\", "/")).stem or name, f"{OBJECT_SCHEME}{key}"
+                plain = name.replace("\\", "/")
+                yield PurePath(plain).stem or name, f"{OBJECT_SCHEME}{key}", plain
+
+
+def is_video_name(name: str) -> bool:
+    return PurePath(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
 
 def title_of_url(url: str) -> str:
-    """The file's name without its suffix; where the path ends in none, the host and all behind it."""
+    """The file's name without its suffix; where the path ends in none, host and path, and the video's number on a
+    video platform. The rest of a query is nobody's business: it may hold a token.
+    """
     parts = urlsplit(url)
     name = PurePath(unquote(parts.path))
     if name.suffix.lower() in VIDEO_SUFFIXES:
         return name.stem
-    query = f"?{parts.query}" if parts.query else ""
+    numbers = [value for key, value in parse_qsl(parts.query) if key == NUMBER_PARAMETER and NUMBER.fullmatch(value)]
+    query = f"?{NUMBER_PARAMETER}={numbers[0]}" if numbers else ""
     return f"{parts.hostname or ''}{parts.path}{query}"
 
 
-def _in_folder(folder: Path) -> Iterator[tuple[str, str] | BrokenEntry]:
-    """All videos in a folder and in those inside it; links to folders are not followed."""
+def _in_folder(folder: Path) -> Iterator[tuple[str, str, str] | BrokenEntry]:
+    """All videos in a folder and in those inside it."""
     empty = True
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_order)
-        for name in sorted(names, key=natural_order):
-            if PurePath(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
-                empty = False
-                yield PurePath(name).stem, str(Path(parent, name))
+    for found in walked(folder, is_video_name):
+        empty = False
+        yield found if isinstance(found, BrokenEntry) else (found.stem, str(found), str(found))
     if empty:
         yield BrokenEntry(str(folder), "the folder holds no videos; put MP4, MOV, MKV, WebM or AVI files into it")

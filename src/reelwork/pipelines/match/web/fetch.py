@@ -15,7 +15,7 @@ from typing import IO, Final
 import httpx
 
 from reelwork.pipelines.match.web.errors import DownloadRefused, DownloadTooLarge, DownloadUnavailable
-from reelwork.pipelines.match.web.guard import UrlGuard, shown
+from reelwork.pipelines.match.web.guard import UrlGuard, shown, without_secrets
 from reelwork.pipelines.match.web.html import HEAD_BYTES, looks_like_html
 
 REDIRECTS_MAX: Final = 5
@@ -135,7 +135,7 @@ class Fetcher:
             ) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise DownloadRefused(
-                f"{shown(url)} is, or redirects to, something that is no http address: {error}"
+                f"{shown(url)} is, or redirects to, something that is no http address: {without_secrets(str(error))}"
             ) from error
         except httpx.DecodingError as error:
             raise DownloadRefused(f"{shown(url)} sent data that cannot be unpacked: {error}") from error

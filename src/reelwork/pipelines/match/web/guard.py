@@ -7,6 +7,7 @@ could give another answer ("DNS rebinding").
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -24,6 +25,10 @@ SETTING = "REELWORK_ALLOWED_NETWORKS"
 URL_LENGTH_MAX = 2_000
 SHOWN_LENGTH = 200
 
+_ADDRESS = re.compile(
+    r"(?P<before>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#@]*@)?(?P<place>[^\s?#'\"<>]*)(?P<query>[?#][^\s'\"<>]*)?",
+    re.IGNORECASE,
+)
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052, 2.1
 _NAT64_LOCAL = ip_network("64:ff9b:1::/48")  # RFC 8215
 
@@ -58,10 +63,14 @@ def _addresses_inside(address: Address) -> list[Address]:
 
 
 def shown(url: str) -> str:
-    """A URL for an error's text: without a password, and not endless."""
-    parts = urlsplit(url)
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """A URL for an error's text: without a password or a query, which may hold a token, and not endless."""
+    address = without_secrets(url)
     return address if len(address) <= SHOWN_LENGTH else f"{address[:SHOWN_LENGTH]}..."
+
+
+def without_secrets(text: str) -> str:
+    """A text with `?...` for the query of each address in it, and without passwords."""
+    return _ADDRESS.sub(lambda found: f"{found['before']}{found['place']}{'?...' if found['query'] else ''}", text)
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -86,7 +95,7 @@ class UrlGuard:
             has_host, parts = False, urlsplit("")
         if not has_host or parts.scheme not in ("http", "https") or len(url) > URL_LENGTH_MAX:
             raise DownloadRefused(
-                f"{url[:SHOWN_LENGTH]!r} is not an address that can be downloaded; give one like https://host/path"
+                f"{shown(url)!r} is not an address that can be downloaded; give one like https://host/path"
             )
 
     async def addresses(self, host: str, port: int) -> list[str]:
