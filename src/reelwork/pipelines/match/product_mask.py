@@ -1,7 +1,8 @@
-"""Which part of a product's picture is the product, where its mask can be believed.
+"""Which part of a picture is the product, where its mask can be believed; of a frame, if frames are masked at all.
 
 A product before a plain ground has nearly all texture of its picture. Where a mask would leave out most of it, the
-picture is the product (a printed box, a book), and what the mask found, or the people it left out, are in the print.
+picture is the product (a printed box, a book), and what the mask found, or the people it left out, are in the print; or
+it is a scene, of which the mask knows one thing and not the others.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +43,8 @@ def detector() -> KeypointDetector:
     return KeypointDetector()
 
 
-def of_product(image: Image) -> ForegroundMask:
+def believed(image: Image) -> ForegroundMask:
     return product_mask(image, masks(), detector())
-
-
-def of_frame(image: Image) -> ForegroundMask:
-    return masks().segment(image)
 
 
 @product_segmentor.stage(
@@ -60,7 +55,7 @@ def of_frame(image: Image) -> ForegroundMask:
 )
 @product_segmentor.on(ProductsImageReady, queue="q.product_segmentor.images", only_for=parameters.masks_products)
 def handle_products_image_ready(event: ProductsImageReady, context: Context) -> dict[str, Any]:
-    mask = _mask_of(event.key, context, of_product, name=f"product{VERSION}-{masks().method}")
+    mask = _mask_of(event.key, context)
     context.emit(
         ProductsImageMasked(
             job_id=event.job_id,
@@ -84,7 +79,7 @@ def handle_products_image_ready(event: ProductsImageReady, context: Context) -> 
 def handle_videos_keyframes_ready(event: VideosKeyframesReady, context: Context) -> dict[str, Any]:
     assert context.asset is not None
     frame: Keyframe = event.frame(context.asset.asset_id)
-    mask = _mask_of(frame.key, context, of_frame, name=masks().method)
+    mask = _mask_of(frame.key, context)
     masked = MaskedKeyframe(**frame.model_dump(), mask_key=mask["key"])
     context.emit(
         VideoKeyframesMasked(job_id=event.job_id, event_id=context.new_id(), video_id=event.video_id, frames=(masked,))
@@ -92,15 +87,12 @@ def handle_videos_keyframes_ready(event: VideosKeyframesReady, context: Context)
     return mask
 
 
-def _mask_of(key: str, context: Context, segment: Callable[[Image], ForegroundMask], *, name: str) -> dict[str, Any]:
-    """The mask of a picture; the result of the asset says which method has made it, and what it did.
-
-    name: of what `segment` does, and its version.
-    """
+def _mask_of(key: str, context: Context) -> dict[str, Any]:
+    """The mask of a picture; the result of the asset says which method has made it, and what it did."""
     picture = context.objects.get(key)
 
     def make() -> bytes:
-        return mask_to_bytes(segment(decoded(picture)))
+        return mask_to_bytes(believed(decoded(picture)))
 
-    made = stored(context.objects, picture, name, make, check=check_mask)
+    made = stored(context.objects, picture, f"product{VERSION}-{masks().method}", make, check=check_mask)
     return {**made, "method": masks().method, **mask_facts(context.objects.get(made["key"]))}

@@ -15,8 +15,10 @@ import pytest
 
 from reelwork.events import MatchResult, parse_event
 from reelwork.ledger import AssetState, JobStatus
-from reelwork.pipelines.match import matcher, video_crawler
+from reelwork.pipelines.match import matcher, product_segmentor, video_crawler
+from reelwork.pipelines.match.features import decoded, mask_from_bytes
 from reelwork.pipelines.match.matching import catalogue
+from reelwork.pipelines.match.product_mask import BELIEVED_SHARE_MIN, share_inside
 from reelwork.runtime.dead_letters import DeadLetters
 from reelwork.vision.opencv import cv2
 from tests.clips import damage
@@ -160,6 +162,15 @@ class TestMasks:
                 for asset in house.assets(job_id, "image.masks").values():
                     assert asset.result is not None
                     assert asset.result["method"].startswith("grabcut")
+                frames = {
+                    frame["frame_id"]: frame
+                    for body in house.bodies(job_id, "video.keyframes.masked")
+                    for frame in body["frames"]
+                }
+                for frame in frames.values():
+                    picture, mask = (house.backends.objects.get(frame[key]) for key in ("key", "mask_key"))
+                    share = share_inside(product_segmentor.detector().detect(decoded(picture)), mask_from_bytes(mask))
+                    assert share >= BELIEVED_SHARE_MIN
                 told = [note for note in json.loads(house.artifact(job_id, "notes.json")) if "GrabCut" in note]
                 assert len(told) == len(masked)
                 for note in told:
