@@ -21,7 +21,7 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-demo: $(READY)  ## analyse a real clip on this machine: progress, one completion, a contact sheet in demo-output/
+demo: $(READY)  ## all three pipelines on a real clip on this machine: progress, one completion each, pictures in demo-output/
 	@$(BIN)/reelwork demo --output demo-output
 
 test: $(READY)  ## run all tests, two at once (TESTS=path for some of them, AT_ONCE=1 one after another)

@@ -68,7 +68,7 @@ def _write(path: Path, frames: int, on_progress: Callable[[int, int], None] | No
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number, picture in enumerate(_pictures(frames)):
+        for number, picture in enumerate(pictures(frames)):
             frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
             frame.pts = number
             container.mux(stream.encode(frame))
@@ -77,7 +77,7 @@ def _write(path: Path, frames: int, on_progress: Callable[[int, int], None] | No
         container.mux(stream.encode(None))
 
 
-def _pictures(frames: int) -> Iterator[Plane]:
+def pictures(frames: int) -> Iterator[Plane]:
     """yuv420p pictures, (HEIGHT * 3 / 2, WIDTH)."""
     random = np.random.default_rng(20)
     scenes = [_scene(random) for _ in range(SCENES)]

@@ -272,12 +272,12 @@ class TestDemo:
         pull_sample("bikes", models_dir=TEST_MODELS_DIR)
         for sample in ("cat", "coffee", "astronaut"):
             pull_sample(sample, models_dir=TEST_MODELS_DIR)
-        for model in ("efficientdet-lite0", "efficientnet-lite0"):
+        for model in ("efficientdet-lite0", "efficientnet-lite0", "fastdepth"):
             pull_model(model, models_dir=TEST_MODELS_DIR)
         environment = {"REELWORK_MODELS_DIR": str(TEST_MODELS_DIR)}
         first = reelwork("demo", "--output", tmp_path, environment=environment)
         assert first.stderr.splitlines()[0] == "bikes: reading the video"
-        assert first.stderr.splitlines()[-1] == "evidence 100%"
+        assert first.stderr.splitlines()[-1] == "reassembly 100%"
         assert first.status == 0
         assert "video.ranges.completed: 2 of 2 done, told exactly once" in first.stdout
         second = reelwork("demo", "--output", tmp_path, "--json", environment=environment)
@@ -290,6 +290,11 @@ class TestDemo:
         assert match["compared"][0] in first.stdout
         assert json.loads((tmp_path / "match" / "matches.json").read_bytes()) == match["results"]
         assert (tmp_path / "match" / "report.html").read_text().startswith("<!doctype html>")
+        stereo = summary.pop("stereo")
+        assert (stereo["completions"], stereo["segments"]) == ({"segments": 1, "reassembly": 1}, 5)
+        assert (stereo["result"]["frames"], stereo["result"]["is_converted"]) == (250, True)
+        assert (tmp_path / "3d.mp4").stat().st_size == stereo["result"]["bytes"]
+        assert (tmp_path / "3d.png").read_bytes().startswith(b"\x89PNG")
         assert summary == {"status": "completed", "frames": 250, "completions": {"video.ranges": 1}}
         assert len(json.loads((tmp_path / "results.json").read_bytes())) == 250
         assert (tmp_path / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,7 @@ from reelwork.cli import options
 
 if TYPE_CHECKING:
     from reelwork.cli.embedded_match import FinishedMatch
+    from reelwork.cli.embedded_stereo import FinishedStereo
     from reelwork.cli.embedded_video import AnalyzedVideo
 
 SAMPLE: Final = "bikes"
@@ -24,15 +25,17 @@ OutputFolder = Annotated[
 
 
 def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = False) -> None:
-    """Analyse a sample clip, then find pictures that move through it.
+    """Analyse a sample clip, find pictures that move through it, and make it 3D.
 
     Fetches the samples and the models' weights when they are not here yet. Writes contact-sheet.png (the shots, and the
-    objects in them), results.json, match/report.html, summary.json and the jobs' data.
+    objects in them), results.json, match/report.html, 3d.mp4 and 3d.png (for red and cyan glasses), summary.json and
+    the jobs' data.
     """
     from reelwork.cli.match_view import match_view
     from reelwork.cli.output import tell, tell_json
     from reelwork.cli.output_file import make_folder
     from reelwork.cli.pull import pull
+    from reelwork.cli.stereo_view import stereo_view
     from reelwork.cli.summary import read_results, summarize
     from reelwork.cli.summary_view import completions_view, summary_view
     from reelwork.vision import pull_model, pull_sample
@@ -49,13 +52,21 @@ def demo(output: OutputFolder = Path("demo-output"), as_json: options.Json = Fal
         tell(*summary_view(f"{SAMPLE}.mp4", summary, finished), *completions_view(finished))
         tell(f"Look at {sheet}; all results are in {results}.\n")
     matched, said = _match(video, output, lines_instead=not as_json)
-    document = {**_document(finished, summary.frames), "match": _document_of_match(matched, said)}
+    if not as_json:
+        tell(*match_view(matched), *completions_view(matched), *said)
+        tell(f"Look at {output / 'match' / 'report.html'}.\n")
+    stereo = _make_3d(video, output, lines_instead=not as_json)
+    document = {
+        **_document(finished, summary.frames),
+        "match": _document_of_match(matched, said),
+        "stereo": _document_of_stereo(stereo),
+    }
     (output / "summary.json").write_text(json.dumps(document, indent=2) + "\n")
     if as_json:
         tell_json(document)
         return
-    tell(*match_view(matched), *completions_view(matched), *said)
-    tell(f"Look at {output / 'match' / 'report.html'}.")
+    tell(*stereo_view(stereo), *completions_view(stereo))
+    tell(f"Look at {output / '3d.png'}; with red and cyan glasses, at {output / '3d.mp4'}.")
 
 
 def _run(video: Path, data: Path, results: Path, *, lines_instead: bool) -> AnalyzedVideo:
@@ -87,6 +98,22 @@ def _match(video: Path, output: Path, *, lines_instead: bool) -> tuple[FinishedM
             config, [str(products)], [str(videos)], masks="off", out=out, workers=WORKERS, show=show
         )
     return finished, compare(finished)
+
+
+def _make_3d(video: Path, output: Path, *, lines_instead: bool) -> FinishedStereo:
+    from reelwork.cli.demo_stereo import make_3d
+    from reelwork.cli.embedded import embedded_config
+    from reelwork.cli.pull import pull
+    from reelwork.vision import pull_model
+
+    pull("fastdepth", pull_model)
+    with embedded_config(output / "data") as config:
+        return make_3d(config, video, output, workers=WORKERS, lines_instead=lines_instead)
+
+
+def _document_of_stereo(finished: FinishedStereo) -> dict[str, Any]:
+    known = {"job_id": finished.detail.job.job_id, "status": finished.detail.job.status}
+    return {**known, "completions": finished.completions, "segments": finished.segments, "result": finished.account}
 
 
 def _document_of_match(finished: FinishedMatch, said: list[str]) -> dict[str, Any]:

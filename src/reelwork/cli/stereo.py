@@ -45,6 +45,7 @@ def stereo(
     from reelwork.cli.output import tell, tell_json
     from reelwork.cli.output_file import refuse_unwritable
     from reelwork.cli.phase_bars import phase_bars
+    from reelwork.cli.stereo_view import stereo_view
 
     refuse_unwritable(output)
     parameters = {"mode": mode, "model": model, "segment_seconds": segment_seconds}
@@ -55,13 +56,7 @@ def stereo(
     if as_json:
         tell_json({**_document(finished), "output": str(output)})
     else:
-        account = finished.account
-        tell(
-            f"{account['frames']} frames in {finished.segments} segments, {account['seconds']:.1f} s, "
-            f"{account['sound_packets']} packets of sound."
-        )
-        if not account["is_converted"]:
-            tell(f"Model {account['model']} converts nothing: the pictures are those of the source.")
+        tell(*stereo_view(finished))
         tell(f"Look at {output}.")
 
 
