@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-COMMAND_SECONDS_MAX = 120
+COMMAND_SECONDS_MAX = 240
 DIES_WITH_ITS_PARENT = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
