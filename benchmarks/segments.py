@@ -1,4 +1,4 @@
-"""Cutting a large video and joining it again, beside `ffmpeg -c copy` doing the same; and what converting a frame costs.
+"""Cutting a large video and joining it again, beside `ffmpeg -c copy` doing the same; and what converting costs.
 
 Both sides write as many segments, and one joined file that plays from its beginning, in one folder, by turns.
 """
@@ -26,7 +26,7 @@ from clip import HEIGHT, KEYFRAME_INTERVAL, RATE, WIDTH, pictures, repeated
 from measuring import CACHE, PAIRS_MIN, Spread, alternated, scratch_folder, stopwatch, where, where_in_words
 
 from reelwork.media import convert_frames, count_frames, cut_segments, join_segments, plan_cuts
-from reelwork.objects import ObjectStore, open_objects
+from reelwork.objects import open_objects
 from reelwork.objects.keys import final_key, segment_key
 from reelwork.pipelines.stereo.models import load_model
 
@@ -67,18 +67,15 @@ def through_reelwork(source: Path, folder: Path) -> None:
     total = len(plan.segments)
     for segment_index, data in cut_segments(source, plan):
         objects.put(segment_key(JOB, segment_index, total, "sbs"), data)
-    segments = [partial(_segment, objects, segment_index, total) for segment_index in range(total)]
+        del data  # or two segments would be in memory
+    keys = [segment_key(JOB, segment_index, total, "sbs") for segment_index in range(total)]
+    segments = [partial(objects.readable, key) for key in keys]
     output = folder / "joined.mp4"
     join_segments(segments, plan, source, output)
-    with output.open("rb") as made, objects.writer("attempt.mp4") as file:
-        shutil.copyfileobj(made, file, 1 << 20)
+    objects.put_file("attempt.mp4", output)
     output.unlink()
     objects.promote("attempt.mp4", final_key(JOB))
     objects.delete(["attempt.mp4"])
-
-
-def _segment(objects: ObjectStore, segment_index: int, total: int) -> bytes:
-    return objects.get(segment_key(JOB, segment_index, total, "sbs"))
 
 
 def through_ffmpeg(source: Path, folder: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import httpx
 
 from tests.clips import write_clip
-from tests.e2e.commands import reelwork
+from tests.e2e.commands import reelwork, running
 
 
 def test_a_video_goes_through_two_workers_and_comes_out_whole(tmp_path: Path) -> None:
@@ -30,3 +31,22 @@ def test_what_cannot_be_converted_says_why_and_leaves_nothing(tmp_path: Path) ->
     assert run.status == 2
     assert "there are: stub, shift, depth" in run.stderr
     assert not output.exists()
+
+
+def test_a_server_gives_the_video_in_ranges(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=30, audio=True)
+    with running(("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "1", "--json")) as server:
+        url = server.told["url"]
+        fields = {"pipeline": "stereo", "mode": "anaglyph", "model": "shift", "segment_seconds": "0.3"}
+        with clip.open("rb") as file:
+            submitted = httpx.post(f"{url}/video/submit", files={"file": file}, data=fields, timeout=30)
+        job_id = submitted.json()["job_id"]
+        assert reelwork("wait", job_id, "--timeout", "90", "--url", url).status == 0
+        (result,) = httpx.get(f"{url}/video/results/{job_id}").json()["results"]
+        assert (result["frames"], result["mode"], result["is_converted"]) == (30, "anaglyph", True)
+        (listed,) = httpx.get(f"{url}/jobs/{job_id}/artifacts").json()["artifacts"]
+        assert listed["name"] == "final.mp4"
+        whole = httpx.get(f"{url}{listed['url']}")
+        assert (whole.headers["content-type"], len(whole.content)) == ("video/mp4", result["bytes"])
+        part = httpx.get(f"{url}{listed['url']}", headers={"Range": "bytes=100-199"})
+        assert (part.status_code, part.content) == (206, whole.content[100:200])

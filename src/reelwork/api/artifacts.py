@@ -14,7 +14,7 @@ from reelwork.api.models import Answer
 from reelwork.api.state import AppState
 from reelwork.errors import ObjectNotFound
 from reelwork.ledger import JobStatus
-from reelwork.objects.keys import artifact_key, artifacts_prefix
+from reelwork.objects.keys import FINAL_NAME, artifact_key, artifacts_prefix, final_key
 
 CONTENT_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -64,8 +64,10 @@ def list_artifacts(job_id: JobId, state: AppState) -> Artifacts:
     may be a part; `status` says so.
     """
     job = state.jobs.job(job_id)
-    prefix = artifacts_prefix(job.job_id)
-    names = sorted(key.removeprefix(prefix) for key in state.backends.objects.keys(prefix))
+    objects, prefix = state.backends.objects, artifacts_prefix(job.job_id)
+    names = sorted(key.removeprefix(prefix) for key in objects.keys(prefix))
+    if objects.exists(final_key(job.job_id)):
+        names.append(FINAL_NAME)
     found = [Artifact(name=name, url=f"/jobs/{job.job_id}/artifacts/{name}") for name in names]
     return Artifacts(job_id=job.job_id, status=job.status, artifacts=found)
 

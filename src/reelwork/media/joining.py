@@ -7,7 +7,6 @@ sound.
 from __future__ import annotations
 
 import heapq
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -18,11 +17,11 @@ from typing import Any, Final, cast
 
 import av
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from reelwork.errors import UnreadableMedia
+from reelwork.errors import UnreadableMedia, UnsupportedMedia
 from reelwork.media.byte_source import MediaFile
 from reelwork.media.cutting import CutPlan
 from reelwork.media.source import VideoSource, open_video
@@ -54,9 +53,9 @@ def check_sound(media: MediaFile) -> None:
 
 
 def join_segments(
-    segments: Iterable[Callable[[], bytes]], plan: CutPlan, source: MediaFile, output: Path
+    segments: Iterable[Callable[[], MediaFile]], plan: CutPlan, source: MediaFile, output: Path
 ) -> JoinedVideo:
-    """Writes the segments of a plan, each fetched when its turn has come, with the source's sound, as an MP4 file that
+    """Writes the segments of a plan, each opened when its turn has come, with the source's sound, as an MP4 file that
     plays from its beginning while it is still being loaded.
 
     Raises UnreadableMedia for segments that do not belong together, or a result that is not whole.
@@ -116,12 +115,15 @@ class _Joint:
     _extradata: bytes | None = None
     _latest_dts: Fraction | None = field(default=None)
 
-    def packets(self, segments: Iterable[Callable[[], bytes]]) -> Iterator[Timed]:
+    def packets(self, segments: Iterable[Callable[[], MediaFile]]) -> Iterator[Timed]:
         came = 0
-        for number, (segment, fetch) in enumerate(zip(self.plan.segments, segments, strict=False)):
+        for number, (segment, find) in enumerate(zip(self.plan.segments, segments, strict=False)):
             before, came = self.frames, number + 1
-            with _opened(fetch(), number) as container:
-                yield from self._of_segment(container, segment.pts * self.plan.time_base, number)
+            try:
+                with open_video(find()) as source:
+                    yield from self._of_segment(source, segment.pts * self.plan.time_base, number)
+            except UnsupportedMedia as error:
+                raise UnreadableMedia(f"segment {number} is not a video: {error}") from error
             if self.frames - before != segment.frame_count:
                 raise UnreadableMedia(
                     f"segment {number} holds {self.frames - before} frames instead of {segment.frame_count}"
@@ -129,13 +131,13 @@ class _Joint:
         if came < len(self.plan.segments):
             raise UnreadableMedia(f"only {came} of {len(self.plan.segments)} segments are there")
 
-    def _of_segment(self, container: InputContainer, start: Fraction, number: int) -> Iterator[Timed]:
-        stream = container.streams.video[0]
+    def _of_segment(self, source: VideoSource, start: Fraction, number: int) -> Iterator[Timed]:
+        stream = source.stream
         made = self._stream_like(stream, number)
         time_base = stream.time_base
         assert time_base is not None
         offset = round(start / time_base)
-        for packet in container.demux(stream):
+        for packet in source.packets():
             if not packet.size or packet.pts is None or packet.dts is None:
                 continue
             packet.pts += offset
@@ -160,13 +162,6 @@ class _Joint:
         elif extradata != self._extradata:
             raise UnreadableMedia(f"segment {number} was encoded in another way than those before it")
         return self._stream
-
-
-def _opened(data: bytes, number: int) -> InputContainer:
-    try:
-        return av.open(io.BytesIO(data), "r", format="mp4")
-    except av.FFmpegError as error:
-        raise UnreadableMedia(f"segment {number} is not a video ({error.strerror})") from error
 
 
 def _verify(output: Path, sound_packets: int, plan: CutPlan) -> None:

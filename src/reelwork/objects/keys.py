@@ -14,6 +14,7 @@ from reelwork.events.segment_key import parse_segment_key as parse_segment_key
 from reelwork.events.segment_key import segment_key as segment_key
 
 INPUT_PREFIX: Final = "input/"
+FINAL_NAME: Final = "final.mp4"
 
 _JOB_ID = re.compile(JOB_ID_PATTERN, re.ASCII)
 _INPUT = re.compile(r"input/([A-Za-z0-9_-]{1,64})/(?:source\.mp4|[a-z]{1,20}/[0-9]{5})")
@@ -76,8 +77,8 @@ def build_output_segment_key(job_id: str, segment_index: int) -> str:
 
 
 def final_key(job_id: str) -> str:
-    """The converted video of a job; the first writer wins."""
-    return f"{job_prefix(job_id)}final.mp4"
+    """The converted video of a job; the first writer wins. It is an artifact, too, under its name."""
+    return f"{job_prefix(job_id)}{FINAL_NAME}"
 
 
 def artifacts_prefix(job_id: str) -> str:
@@ -87,6 +88,8 @@ def artifacts_prefix(job_id: str) -> str:
 
 def artifact_key(job_id: str, name: str) -> str:
     """Something that a job has made for people to look at; `name` may have folders."""
+    if name == FINAL_NAME:
+        return final_key(job_id)
     return artifacts_prefix(job_id) + "/".join(_checked(_PART, part) for part in name.split("/"))
 
 

@@ -66,6 +66,14 @@ class ObjectStore:
         self._engine.settle(key)
         return True
 
+    def put_file(self, key: str, path: Path) -> None:
+        """Writes or replaces an object from a file, in constant memory."""
+        with translated(key):
+            obstore.put(
+                self._client, key, path, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+            )
+        self._engine.settle(key)
+
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Writes an object from chunks in constant memory; nothing is left when they raise, or it is cancelled."""
         severable = SeverableChunks(chunks)

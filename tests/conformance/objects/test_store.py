@@ -216,6 +216,15 @@ class TestWriters:
         assert not [thread for thread in threading.enumerate() if thread.name == "reelwork-upload"]
 
 
+class TestFiles:
+    @pytest.mark.parametrize("size", [0, 5, 2 * PART_BYTES + 777])
+    def test_a_file_is_put_as_it_is(self, objects: ObjectStore, tmp_path: Path, size: int) -> None:
+        (tmp_path / "file").write_bytes(pattern(size))
+        objects.put("k", b"before")
+        objects.put_file("k", tmp_path / "file")
+        assert read(objects, "k") == pattern(size)
+
+
 class TestPromotion:
     def test_the_first_writer_wins_and_an_equal_second_adopts(self, objects: ObjectStore) -> None:
         data = pattern(9_000_000)

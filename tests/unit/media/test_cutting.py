@@ -53,7 +53,10 @@ REFUSED = {
 
 
 def joined(path: Path, plan: CutPlan, segments: list[bytes], output: Path) -> Path:
-    join_segments([lambda data=data: data for data in segments], plan, path, output)
+    files = [output.with_name(f"segment-{number}.mp4") for number in range(len(segments))]
+    for file, data in zip(files, segments, strict=True):
+        file.write_bytes(data)
+    join_segments([lambda file=file: file for file in files], plan, path, output)
     return output
 
 

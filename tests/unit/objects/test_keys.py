@@ -26,6 +26,7 @@ SHA256 = "ab" * 32
         (keys.stereo_plan_key(JOB), f"jobs/{JOB}/segments/plan.json"),
         (keys.build_output_segment_key(JOB, 7), f"jobs/{JOB}/segments/7.mp4"),
         (keys.final_key(JOB), f"jobs/{JOB}/final.mp4"),
+        (keys.artifact_key(JOB, "final.mp4"), f"jobs/{JOB}/final.mp4"),
     ],
 )
 def test_a_key_is_that_of_the_design(key: str, expected: str) -> None:

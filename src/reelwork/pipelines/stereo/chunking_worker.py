@@ -52,3 +52,4 @@ def handle_segments_planned(event: SegmentsPlanned, context: Context) -> None:
         context.objects.put(key, data)
         sequencer = hashlib.sha256(data).hexdigest()[:16].upper()
         context.emit(SegmentUploaded.of(INPUT_BUCKET, key, size=len(data), sequencer=sequencer))
+        del data  # or two segments would be in memory

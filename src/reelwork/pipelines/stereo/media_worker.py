@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,7 @@ def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dic
     objects, job_id = context.objects, event.job_id
     cuts = StereoPlan.from_bytes(objects.get(stereo_plan_key(job_id))).cuts
     segments = [
-        partial(objects.get, build_output_segment_key(job_id, segment_index))
+        partial(objects.readable, build_output_segment_key(job_id, segment_index))
         for segment_index in range(len(cuts.segments))
     ]
     attempt_key = stage_output_key(job_id, REASSEMBLY_STAGE, "final", context.attempt)
@@ -45,8 +44,7 @@ def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dic
         joined = join_segments(segments, cuts, source, output)
         context.raise_if_cancelled()
         size_bytes = output.stat().st_size
-        with output.open("rb") as made, objects.writer(attempt_key) as file:
-            shutil.copyfileobj(made, file, 1 << 20)
+        objects.put_file(attempt_key, output)
     objects.promote(attempt_key, final_key(job_id))
     objects.delete([attempt_key])
     return {
