@@ -219,10 +219,11 @@ class TestWriters:
 class TestFiles:
     @pytest.mark.parametrize("size", [0, 5, 2 * PART_BYTES + 777])
     def test_a_file_is_put_as_it_is(self, objects: ObjectStore, tmp_path: Path, size: int) -> None:
-        (tmp_path / "file").write_bytes(pattern(size))
+        data = pattern(size)
+        (tmp_path / "file").write_bytes(data)
         objects.put("k", b"before")
         objects.put_file("k", tmp_path / "file")
-        assert read(objects, "k") == pattern(size)
+        assert read(objects, "k") == data
 
 
 class TestPromotion:
