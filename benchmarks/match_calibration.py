@@ -3,7 +3,8 @@
     python benchmarks/match_calibration.py                     # about ten minutes on two cores
     python benchmarks/match_calibration.py --products DIR --backgrounds DIR    # on your own pictures
 
-Two logistic models: of a frame, by what verification found there; of a video, by its frames. Each product is looked for
+Three logistic models: of a frame, by what verification found there, and by its pixels too where keypoints had not
+decided; of a video, by its frames. Each product is looked for
 twice: with all the others, as in a job, and alone, as in a job of one product, where nobody knows what it shares with
 its siblings. The figures printed with the weights are of rows that the weights have not seen: the products are parted
 into folds. They are no test all the same, because whoever changes the finder has looked at them; see match_accuracy.py.
@@ -16,6 +17,7 @@ import os
 import sys
 import zlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,8 +30,9 @@ from match_runs import Run, in_parallel, seen_in, tools_of, truths_of
 from match_videos import Truth
 
 from reelwork.pipelines.match.matching import Catalogue
-from reelwork.pipelines.match.matching.finder import sightings
-from reelwork.pipelines.match.matching.score import SENSES, traits, video_traits
+from reelwork.pipelines.match.matching.finder import sightings_both_ways
+from reelwork.pipelines.match.matching.score import CLOSE_SENSES, SENSES, close_traits, traits, video_traits
+from reelwork.pipelines.match.matching.sighting import Sighting
 
 FOLDS = 5
 SIBLINGS_EACH, OTHERS_EACH = 4, 1
@@ -50,26 +53,44 @@ class Row:
     ts: float
     is_true: bool
     traits: tuple[float, ...]
+    close: tuple[float, ...] | None
+    """What pixels said; None where nobody asked them."""
 
 
-def rows_of(run: Run, truth: Truth) -> list[Row]:
-    """All sightings in a video, in both ways."""
+@dataclass(frozen=True)
+class Rows:
+    """All sightings in a video, in both ways. by_keypoints: as if there were no pixels to look at."""
+
+    by_keypoints: list[Row]
+    closely: list[Row]
+
+
+def rows_of(run: Run, truth: Truth) -> Rows:
     seen, catalogue = seen_in(run, truth), catalogue_of(run)
     frames = sorted(seen.video.frames, key=lambda frame: frame.ts)
     ways = [(catalogue, False), *((Catalogue([catalogue.products[n]]), True) for n in _near(run, truth))]
-    return [
-        Row(
-            product=searched.products[sighting.entry.product].product_id,
-            video=truth.video,
-            alone=alone,
-            ts=sighting.frame.ts,
-            is_true=is_there(truth, searched.products[sighting.entry.product].product_id, sighting.frame.ts),
-            traits=traits(sighting.verification.evidence),
-        )
-        for searched, alone in ways
-        for found in sightings(searched, frames)
-        for sighting in found
-    ]
+
+    by_keypoints: list[Row] = []
+    closely: list[Row] = []
+    for searched, alone in ways:
+        for found, looked in sightings_both_ways(searched, frames):
+            by_keypoints += [_row(one, searched, truth, alone=alone) for one in found]
+            closely += [_row(one, searched, truth, alone=alone) for one in looked]
+    return Rows(by_keypoints, closely)
+
+
+def _row(sighting: Sighting, searched: Catalogue, truth: Truth, *, alone: bool) -> Row:
+    product = searched.products[sighting.entry.product].product_id
+    evidence = sighting.verification.evidence
+    return Row(
+        product=product,
+        video=truth.video,
+        alone=alone,
+        ts=sighting.frame.ts,
+        is_true=is_there(truth, product, sighting.frame.ts),
+        traits=traits(evidence),
+        close=None if sighting.resemblance is None else close_traits(evidence, sighting.resemblance),
+    )
 
 
 def is_there(truth: Truth, product: str, ts: float) -> bool:
@@ -92,21 +113,50 @@ def _near(run: Run, truth: Truth) -> list[int]:
     return [n for n in numbers if pictures.products[n].name in shown] + siblings + others
 
 
-def fit_frames(rows: list[Row]) -> Logistic:
-    """Both ways count alike."""
+def fit_frames(rows: Rows) -> tuple[Logistic, Logistic]:
+    """By keypoints, and by pixels too. Both ways count alike."""
+    close = [row for row in rows.closely if row.close is not None]
+    by_pixels = np.array([row.close for row in close], np.float64)
+    return _fitted(rows.by_keypoints, _traits(rows.by_keypoints), SENSES), _fitted(close, by_pixels, CLOSE_SENSES)
+
+
+def _fitted(rows: list[Row], given: Floats, senses: Sequence[int]) -> Logistic:
     alone = np.array([row.alone for row in rows])
     importance = np.where(alone, 0.5 / max(1, alone.sum()), 0.5 / max(1, (~alone).sum()))
-    return fit(_traits(rows), np.array([row.is_true for row in rows]), importance, SENSES)
+    return fit(given, np.array([row.is_true for row in rows]), importance, senses)
 
 
-def unseen_logits(rows: list[Row]) -> Floats:
-    """(n,): of each row, by a model that has seen no row of its product."""
-    fold = np.array([zlib.crc32(row.product.encode()) % FOLDS for row in rows])
-    logits = np.empty(len(rows))
+def logits_of(rows: list[Row], models: tuple[Logistic, Logistic]) -> Floats:
+    """(n,): of each row, by the model that is for it."""
+    by_keypoints, by_pixels = models
+    return np.array(
+        [
+            float(
+                by_keypoints.logits(np.array([row.traits]))[0]
+                if row.close is None
+                else by_pixels.logits(np.array([row.close]))[0]
+            )
+            for row in rows
+        ]
+    )
+
+
+def unseen_logits(rows: Rows) -> Floats:
+    """(n,): of each row that was looked at closely, by models that have seen no row of its product."""
+    fold = np.array([_fold(row) for row in rows.closely])
+    logits = np.empty(len(fold))
     for number in range(FOLDS):
-        others = [row for row, other in zip(rows, fold, strict=True) if other != number]
-        logits[fold == number] = fit_frames(others).logits(_traits(rows)[fold == number])
+        others = Rows(
+            [row for row in rows.by_keypoints if _fold(row) != number],
+            [row for row in rows.closely if _fold(row) != number],
+        )
+        mine = [row for row in rows.closely if _fold(row) == number]
+        logits[fold == number] = logits_of(mine, fit_frames(others))
     return logits
+
+
+def _fold(row: Row) -> int:
+    return zlib.crc32(row.product.encode()) % FOLDS
 
 
 @dataclass(frozen=True)
@@ -144,12 +194,15 @@ def _traits(rows: list[Row]) -> Floats:
     return np.array([row.traits for row in rows], np.float64)
 
 
-def _constants(frames: Logistic, videos: Logistic) -> str:
+def _constants(frames: tuple[Logistic, Logistic], videos: Logistic) -> str:
+    by_keypoints, by_pixels = frames
+
     def numbers(values: Floats) -> str:
         return f"({', '.join(f'{value:.4f}'.rstrip('0').rstrip('.') if value else '0.0' for value in values)})"
 
     return (
-        f"FRAME_WEIGHTS: Final = {numbers(frames.weights)}\nFRAME_BIAS: Final = {frames.bias:.4f}\n"
+        f"FRAME_WEIGHTS: Final = {numbers(by_keypoints.weights)}\nFRAME_BIAS: Final = {by_keypoints.bias:.4f}\n"
+        f"CLOSE_WEIGHTS: Final = {numbers(by_pixels.weights)}\nCLOSE_BIAS: Final = {by_pixels.bias:.4f}\n"
         f"VIDEO_WEIGHTS: Final = {numbers(videos.weights)}\nVIDEO_BIAS: Final = {videos.bias:.4f}"
     )
 
@@ -163,13 +216,15 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     textured = textured_products(run)
-    rows = [row for found in in_parallel(rows_of, run, truths, "calibration set") for row in found]
+    found = in_parallel(rows_of, run, truths, "calibration set")
+    rows = Rows([row for one in found for row in one.by_keypoints], [row for one in found for row in one.closely])
     logits = unseen_logits(rows)
-    videos = video_rows(rows, logits)
-    model = fit_videos(videos + video_rows(rows, logits, few=True))
+    videos = video_rows(rows.closely, logits)
+    model = fit_videos(videos + video_rows(rows.closely, logits, few=True))
     expected = sum(one.known and one.product in textured for truth in truths for one in truth.appearances)
     print(f"{len(truths)} videos, {len(textured)} textured products, {expected} appearances of them")
-    print(f"{len(rows)} sightings, {sum(row.is_true for row in rows)} of them true")
+    for part, way in ((rows.by_keypoints, "by keypoints"), (rows.closely, "by pixels too")):
+        print(f"{len(part)} sightings {way}, {sum(row.is_true for row in part)} of them true")
     scores = 1 / (1 + np.exp(-model.logits(np.array([row.traits for row in videos]))))
     for alone, way in ((False, "with all others"), (True, "alone")):
         claims = [

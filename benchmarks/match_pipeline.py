@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -41,6 +41,7 @@ from reelwork.pipelines.match.matching import (
     FrameFeatures,
     ImageFeatures,
     ProductFeatures,
+    Template,
     VideoFeatures,
     find_matches_in_video,
 )
@@ -189,22 +190,36 @@ def features_of(pictures: list[bytes]) -> list[Features]:
 
 
 def search(
-    video: str, frames: list[tuple[str, float, bytes]], features: list[Features], names: list[str], own: list[Features]
+    video: str,
+    frames: list[tuple[str, float, bytes]],
+    features: list[Features],
+    names: list[str],
+    pictures: list[bytes],
+    own: list[Features],
 ) -> int:
-    products = _products(tuple(names), tuple(own))
+    products = _products(tuple(names), tuple(pictures), tuple(own))
     seen = [
-        FrameFeatures(frame_id, ts, vector_from_bytes(vector), Keypoints.from_bytes(points))
-        for (frame_id, ts, _), (vector, points) in zip(frames, features, strict=True)
+        FrameFeatures(frame_id, ts, vector_from_bytes(vector), Keypoints.from_bytes(points), partial(decoded, data))
+        for (frame_id, ts, data), (vector, points) in zip(frames, features, strict=True)
     ]
     return len(find_matches_in_video(products, VideoFeatures(video, seen)))
 
 
 @lru_cache(1)
-def _products(names: tuple[str, ...], own: tuple[Features, ...]) -> list[ProductFeatures]:
+def _products(names: tuple[str, ...], pictures: tuple[bytes, ...], own: tuple[Features, ...]) -> list[ProductFeatures]:
+    def image(name: str, data: bytes, vector: bytes, points: bytes) -> ImageFeatures:
+        template = cache(partial(_template, data))
+        return ImageFeatures(name, vector_from_bytes(vector), Keypoints.from_bytes(points), template)
+
     return [
-        ProductFeatures(name, [ImageFeatures(name, vector_from_bytes(vector), Keypoints.from_bytes(points))])
-        for name, (vector, points) in zip(names, own, strict=True)
+        ProductFeatures(name, [image(name, data, *features)])
+        for name, data, features in zip(names, pictures, own, strict=True)
     ]
+
+
+def _template(data: bytes) -> Template:
+    picture = decoded(data)
+    return Template.of(picture, np.ones(picture.shape[:2], np.bool_))
 
 
 class Bare:
@@ -223,7 +238,8 @@ class Bare:
         """Seconds and matches."""
         began = time.perf_counter()
         paths = sorted(products.iterdir())
-        images = self._in_parts([path.read_bytes() for path in paths])
+        pictures = [path.read_bytes() for path in paths]
+        images = self._in_parts(pictures)
         names = sorted(videos.iterdir())
         frames = list(self._pool.map(frames_of, names))
         described = self._in_parts([data for video in frames for _, _, data in video])
@@ -231,7 +247,7 @@ class Bare:
         features = list(described)
         parts = list(_split(features, [len(video) for video in frames]))
         searches = [
-            self._pool.submit(search, path.stem, video, part, [path.stem for path in paths], own)
+            self._pool.submit(search, path.stem, video, part, [path.stem for path in paths], pictures, own)
             for path, video, part in zip(names, frames, parts, strict=True)
         ]
         matches = sum(one.result() for one in searches)

@@ -13,20 +13,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from match_sets import SECONDS, Folders, Pictures, SetName, pictures_of, plans
 from match_videos import Truth, write_video
 
 from reelwork.pipelines.match.cut_out import cut_out
 from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures
+from reelwork.pipelines.match.matching.resemblance import VERSION as RESEMBLANCE_VERSION
+from reelwork.pipelines.match.matching.resemblance import Template
 from reelwork.pipelines.match.product_mask import VERSION as MASKS_VERSION
-from reelwork.pipelines.match.product_mask import product_mask
+from reelwork.pipelines.match.product_mask import clear_detector, product_mask
 from reelwork.pipelines.match.videos.keyframes import SAMPLING_VERSION, keyframes_of
 from reelwork.vision.embedder import Embedder, load_embedder
 from reelwork.vision.keypoints import KeypointDetector
@@ -100,11 +103,49 @@ def seen_in(run: Run, truth: Truth) -> Seen:
     """The video, built where it is not there yet, through all steps."""
     tools = tools_of(run)
     path = tools.folder / f"{truth.video}.mp4"
-    return _kept(path.with_suffix(".features"), lambda: _look(run, truth, path, tools))
+    seen: Seen = _kept(path.with_suffix(".features"), lambda: _look(run, truth, path, tools))
+    frames = [replace(frame, picture=partial(_picture, path, frame.frame_id)) for frame in seen.video.frames]
+    return replace(seen, video=replace(seen.video, frames=frames))
+
+
+@lru_cache(1)
+def _stored_frames(path: Path) -> dict[str, bytes]:
+    """The keyframes of a video as the crawler stores them."""
+    made = _kept(path.with_suffix(".frames"), lambda: {one.frame_id: _jpeg(one.image) for one in keyframes_of(path)})
+    return dict(made)
+
+
+def _picture(path: Path, frame_id: str) -> Picture:
+    return decode_image(_stored_frames(path)[frame_id])
 
 
 def products_of(run: Run) -> list[ProductFeatures]:
     """The products of the catalogue, one picture each."""
+    templates = _templates_of(run)
+    return [
+        replace(product, images=[replace(product.images[0], template=partial(templates.__getitem__, number))])
+        for number, product in enumerate(_described_products_of(run))
+    ]
+
+
+def _templates_of(run: Run) -> list[Template]:
+    tools = tools_of(run)
+    name = f"templates-{RESEMBLANCE_VERSION}-{run.masks}.features"
+
+    def make() -> list[Template]:
+        masks = ForegroundMasks() if run.masks == "products" else None
+        received = [decode_image(_jpeg(one.picture)) for one in tools.pictures.products]
+        found = [_mask_of(picture, masks) for picture in received]
+        return [
+            Template.of(picture, np.ones(picture.shape[:2], np.bool_) if mask is None else mask)
+            for picture, mask in zip(received, found, strict=True)
+        ]
+
+    made: list[Template] = _kept(tools.folder / name, make)
+    return made
+
+
+def _described_products_of(run: Run) -> list[ProductFeatures]:
     tools = tools_of(run)
     masks = ForegroundMasks() if run.masks == "products" else None
     name = "products" if masks is None else f"products-{MASKS_VERSION}-{masks.method}"
@@ -156,8 +197,12 @@ def _build(run: Run, truth: Truth, path: Path, pictures: Pictures) -> None:
 def _image_features(picture: Picture, tools: Tools, masks: ForegroundMasks | None) -> ImageFeatures:
     """As the services make them."""
     received = decode_image(_jpeg(picture))
-    mask = None if masks is None else product_mask(received, masks, tools.detector).mask
+    mask = _mask_of(received, masks)
     return ImageFeatures("0", tools.embedder.embed([cut_out(received, mask)])[0], tools.detector.detect(received, mask))
+
+
+def _mask_of(received: Picture, masks: ForegroundMasks | None) -> npt.NDArray[np.bool_] | None:
+    return None if masks is None else product_mask(received, masks, clear_detector()).mask
 
 
 def _jpeg(picture: Picture) -> bytes:

@@ -1,7 +1,8 @@
-"""The two sets of the match benchmark: one on which scores are fitted, one on which they are measured.
+"""The sets of the match benchmark: one on which scores are fitted, one on which they are measured, and a second one to
+measure on, `fresh`, because the test set was looked at more than once.
 
-They share no product, no brand, no background and no seed. Which set a picture belongs to follows from its name and
-package alone, and pictures of one series (`desk.jpg`, `desk-2.jpg`) are never parted.
+The calibration set shares no product, brand, background or seed with the others. Which set a picture belongs to follows
+from its name and package alone, and pictures of one series (`desk.jpg`, `desk-2.jpg`) are never parted.
 """
 
 from __future__ import annotations
@@ -14,16 +15,27 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from match_pictures import BRANDS, ProductPicture, cut_out, fetch_pictures, pictures_in, printed_box
+from match_pictures import (
+    BRANDS,
+    DRAWN,
+    GOODS_SIDE,
+    ProductPicture,
+    cut_out,
+    drawn_thing,
+    fetch_pictures,
+    pictures_in,
+    printed_box,
+    scaled_to,
+)
 from match_videos import Truth, plan
 
 from reelwork.vision.opencv import Picture
 
-SetName = Literal["calibration", "test"]
+SetName = Literal["calibration", "test", "fresh"]
 SET_NAMES: tuple[SetName, ...] = get_args(SetName)
 TEST_SHARE = 60
 """Percent of all series of pictures."""
-PRODUCTS_MAX: dict[SetName, int] = {"calibration": 40, "test": 60}
+PRODUCTS_MAX: dict[SetName, int] = {"calibration": 50, "test": 60, "fresh": 40}
 """Strangers included."""
 SIDE_MIN = 500
 """Of a background, pixels."""
@@ -88,18 +100,34 @@ def _some(random: np.random.Generator, names: Sequence[str], count: int) -> list
 
 
 def _fetched(name: SetName, folder: Path) -> Pictures:
-    """Boxes of the calibration set show landscapes, those of the test set rooms and desks, of other photographers."""
-    rooms, objects = (_part(pictures_in(folder / kind), name) for kind in ("rooms", "objects"))
-    is_test = name == "test"
-    motifs, backgrounds = (rooms, "halls") if is_test else (pictures_in(folder / "landscapes"), None)
-    behind = list((pictures_in(folder / backgrounds) if backgrounds else rooms).values())
-    cut = [cut_out(key, picture, "object") for key, picture in objects.items()]
-    things = [one for one in cut if one is not None]
-    brands = [brand for brand in BRANDS if brand.is_for_test == is_test]
+    """Boxes of the calibration set show landscapes, those of the others rooms and goods, of other photographers."""
+    rooms = pictures_in(folder / "rooms")
+    goods = {
+        key: picture
+        for key, picture in pictures_in(folder / "goods").items()
+        if (zlib.crc32(key.encode()) % 2 == 0) == (name == "calibration")
+    }
+    cut_goods = _cut({key: scaled_to(picture, GOODS_SIDE) for key, picture in goods.items()})
+    if name == "fresh":
+        things = cut_goods
+        motifs = {key: picture for key, picture in goods.items() if key not in {one.name for one in things}}
+    else:
+        things = _cut(_part(pictures_in(folder / "objects"), name))
+        motifs = _part(rooms, name) if name == "test" else pictures_in(folder / "landscapes")
+    if name == "calibration":
+        drawn = [drawn_thing(key, folder / "drawn" / f"{key}.webp", "object") for key in DRAWN]
+        things = [*things, *cut_goods, *drawn]
+    behind = list((_part(rooms, name) if name == "calibration" else pictures_in(folder / "halls")).values())
+    brands = [brand for brand in BRANDS if brand.is_for_test == (name != "calibration")]
     chosen = sorted(motifs, key=_percent)[: max(0, PRODUCTS_MAX[name] - len(things))]
     boxes = [printed_box(key, motifs[key], brands[n % len(brands)], n) for n, key in enumerate(sorted(chosen))]
     products, strangers = _withheld([*boxes, *things])
     return Pictures(products, strangers, *_split_in_two([one for one in behind if min(one.shape[:2]) >= SIDE_MIN]))
+
+
+def _cut(pictures: dict[str, Picture]) -> list[ProductPicture]:
+    cut = [cut_out(key, picture, "object") for key, picture in pictures.items()]
+    return [one for one in cut if one is not None]
 
 
 def _own(name: SetName, folders: Folders) -> Pictures:
@@ -119,7 +147,7 @@ def _own(name: SetName, folders: Folders) -> Pictures:
 
 
 def _part(pictures: dict[str, Picture], name: SetName) -> dict[str, Picture]:
-    is_test = name == "test"
+    is_test = name != "calibration"
     return {key: picture for key, picture in pictures.items() if (_percent(_series(key)) < TEST_SHARE) == is_test}
 
 

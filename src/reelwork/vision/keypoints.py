@@ -20,7 +20,7 @@ from reelwork.errors import ContractViolation
 from reelwork.vision.opencv import Picture, cv2, scaled_by_area
 
 KIND: Final = "rootsift"
-CODE_REVISION: Final = 1
+CODE_REVISION: Final = 2
 """Raised whenever the same picture would give other keypoints."""
 
 SIDE_MAX: Final = 960
@@ -29,7 +29,10 @@ Against 1280, compressed frames of 1080p lose hardly a match and take two thirds
 POINTS_MAX: Final = 3000
 SIDE_MIN: Final = 8
 """A smaller picture has no keypoints."""
-CONTRAST_MIN: Final = 0.02
+CONTRAST_MIN: Final = 0.005
+"""Smooth things have little but faint keypoints; POINTS_MAX keeps the strongest of every part of the picture."""
+CONTRAST_CLEAR: Final = 0.02
+"""What stands out of the grain of a picture and of its compression."""
 CELLS_ALONG_LONGER_SIDE: Final = 16
 
 DESCRIPTOR_NUMBERS: Final = 128
@@ -120,12 +123,15 @@ class Keypoints:
 class KeypointDetector:
     """Make one for each process. Calls from several threads wait for one another."""
 
-    def __init__(self, *, side_max: int = SIDE_MAX, points_max: int = POINTS_MAX) -> None:
-        changed = "" if (side_max, points_max) == (SIDE_MAX, POINTS_MAX) else f"-{side_max}-{points_max}"
+    def __init__(
+        self, *, side_max: int = SIDE_MAX, points_max: int = POINTS_MAX, contrast_min: float = CONTRAST_MIN
+    ) -> None:
+        given = (side_max, points_max, contrast_min)
+        changed = "" if given == (SIDE_MAX, POINTS_MAX, CONTRAST_MIN) else f"-{side_max}-{points_max}-{contrast_min:g}"
         self.model = f"{KIND}{changed}@{CODE_REVISION}"
         self._side_max = side_max
         self._points_max = points_max
-        self._sift = cv2.SIFT.create(nfeatures=0, contrastThreshold=CONTRAST_MIN)
+        self._sift = cv2.SIFT.create(nfeatures=0, contrastThreshold=contrast_min)
         self._lock = threading.Lock()
 
     def detect(self, image: Picture, mask: Mask | None = None) -> Keypoints:

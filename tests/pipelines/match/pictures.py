@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures
+from reelwork.pipelines.match.matching import FrameFeatures, ImageFeatures, ProductFeatures, Template, VideoFeatures
 from reelwork.vision.keypoints import KeypointDetector
 from reelwork.vision.opencv import Picture, cv2
 
@@ -68,8 +70,15 @@ def placed(
 
 def product(name: str, *pictures: Picture) -> ProductFeatures:
     """Features of a product; the embedding says nothing."""
-    images = [ImageFeatures(f"{name}-{n}", _any(), detector.detect(picture)) for n, picture in enumerate(pictures)]
+    images = [
+        ImageFeatures(f"{name}-{n}", _any(), detector.detect(picture), partial(_template, picture))
+        for n, picture in enumerate(pictures)
+    ]
     return ProductFeatures(name, images)
+
+
+def _template(picture: Picture) -> Template:
+    return Template.of(picture, np.ones(picture.shape[:2], np.bool_))
 
 
 def video(name: str, *frames: Picture, seconds_apart: float = 1.0) -> VideoFeatures:
@@ -77,7 +86,7 @@ def video(name: str, *frames: Picture, seconds_apart: float = 1.0) -> VideoFeatu
     return VideoFeatures(
         name,
         [
-            FrameFeatures(f"{number:04d}", number * seconds_apart, _any(), detector.detect(frame))
+            FrameFeatures(f"{number:04d}", number * seconds_apart, _any(), detector.detect(frame), frame.copy)
             for number, frame in enumerate(frames)
         ],
     )

@@ -16,7 +16,7 @@ import pytest
 
 from reelwork.errors import ContractViolation
 from reelwork.vision import pull_sample
-from reelwork.vision.keypoints import DESCRIPTOR_SCALE, KeypointDetector, Keypoints
+from reelwork.vision.keypoints import CONTRAST_CLEAR, DESCRIPTOR_SCALE, KeypointDetector, Keypoints
 from reelwork.vision.opencv import cv2
 from reelwork.vision.safe_image import decode_image
 from tests.weights import TEST_MODELS_DIR
@@ -123,8 +123,17 @@ class TestDetecting:
             detector.detect(cat, mask)
 
     def test_its_version_tells_other_settings_apart(self) -> None:
-        assert KeypointDetector().model == "rootsift@1"
-        assert KeypointDetector(points_max=500).model == "rootsift-960-500@1"
+        assert KeypointDetector().model == "rootsift@2"
+        assert KeypointDetector(points_max=500).model == "rootsift-960-500-0.005@2"
+        assert KeypointDetector(contrast_min=CONTRAST_CLEAR).model == "rootsift-960-3000-0.02@2"
+
+    def test_faint_keypoints_are_found_and_are_not_clear(self, cat: Picture) -> None:
+        """A fifth of the contrast, as of a smooth thing in a compressed frame."""
+        faint = np.rint(cat.astype(np.float32) * 0.2 + 100).astype(np.uint8)
+        found, clear = KeypointDetector().detect(faint), KeypointDetector(contrast_min=CONTRAST_CLEAR).detect(faint)
+        assert len(found) > 200
+        assert len(clear) < len(found) / 2
+        assert found_again(KeypointDetector().detect(cat), found, np.eye(3)) > 0.3
 
     def test_threads_do_not_mix_their_pictures(self, detector: KeypointDetector, cat: Picture) -> None:
         pictures = [cat, np.ascontiguousarray(cat[:, ::-1])] * 3

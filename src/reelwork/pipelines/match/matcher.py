@@ -31,9 +31,11 @@ from reelwork.pipelines.match.matching import (
     VideoFeatures,
     find_matches_in_video,
 )
+from reelwork.pipelines.match.pixels import picture_at, template_at
 from reelwork.pipelines.match.stages import (
     IMAGE_EMBEDDINGS,
     IMAGE_KEYPOINTS,
+    IMAGE_MASKS,
     MATCHES,
     PRODUCTS,
     VIDEO_EMBEDDINGS,
@@ -98,21 +100,23 @@ def _catalogue(job_id: str, _embedded: int, _described: int, ledger: Ledger, obj
     """A process mostly searches one video of a job after another; when there are more features, they are read anew."""
     embeddings = feature_keys(ledger, job_id, IMAGE_EMBEDDINGS)
     keypoints = feature_keys(ledger, job_id, IMAGE_KEYPOINTS)
+    masks = feature_keys(ledger, job_id, IMAGE_MASKS)
     products = []
     sources = []
     for asset in ledger.assets(job_id, PRODUCTS, states=[AssetState.DONE]):
         found = {
-            image.image_id: asset_id
+            image: asset_id
             for image in product_at(objects, asset.result).images
             if (asset_id := joined(asset.asset_id, image.image_id)) in embeddings.keys() & keypoints.keys()
         }
         images = [
             ImageFeatures(
-                image_id=image_id,
+                image_id=image.image_id,
                 embedding=vector_from_bytes(objects.get(embeddings[asset_id])),
                 keypoints=Keypoints.from_bytes(objects.get(keypoints[asset_id])),
+                template=template_at(objects, image.key, masks.get(asset_id)),
             )
-            for image_id, asset_id in found.items()
+            for image, asset_id in found.items()
         ]
         if images:
             products.append(ProductFeatures(product_id=asset.asset_id, images=images))
@@ -133,6 +137,7 @@ def _video(event: MatchVideo, context: Context) -> VideoFeatures:
             ts=frame.ts,
             embedding=vector_from_bytes(context.objects.get(embeddings[asset_id])),
             keypoints=Keypoints.from_bytes(context.objects.get(keypoints[asset_id])),
+            picture=picture_at(context.objects, frame.key),
         )
         for frame in video.frames
         if (asset_id := joined(event.video_id, frame.frame_id)) in embeddings.keys() & keypoints.keys()

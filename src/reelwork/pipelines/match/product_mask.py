@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from reelwork.pipelines.match.features import Image, Mask
-from reelwork.vision.keypoints import KeypointDetector, Keypoints
+from reelwork.vision.keypoints import CONTRAST_CLEAR, KeypointDetector, Keypoints
 
 if TYPE_CHECKING:
     from reelwork.vision.masks import ForegroundMask, ForegroundMasks
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 BELIEVED_SHARE_MIN: Final = 0.75
 """Of the picture's keypoints, in its mask."""
+
+
+def clear_detector() -> KeypointDetector:
+    """Of what `product_mask` asks: the grain of a plain ground says nothing about where the product is."""
+    return KeypointDetector(contrast_min=CONTRAST_CLEAR)
 
 
 def product_mask(image: Image, masks: ForegroundMasks, detector: KeypointDetector) -> ForegroundMask:

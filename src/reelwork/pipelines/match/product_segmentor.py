@@ -19,7 +19,7 @@ from reelwork.events import (
 )
 from reelwork.pipelines.match import parameters
 from reelwork.pipelines.match.features import Image, check_mask, decoded, mask_facts, mask_to_bytes, stored
-from reelwork.pipelines.match.product_mask import VERSION, product_mask
+from reelwork.pipelines.match.product_mask import VERSION, clear_detector, product_mask
 from reelwork.pipelines.match.stages import IMAGE_MASKS, VIDEO_MASKS, every_outcome
 from reelwork.runtime import Context, Service
 from reelwork.vision.keypoints import KeypointDetector
@@ -40,7 +40,7 @@ def masks() -> ForegroundMasks:
 
 @lru_cache(1)
 def detector() -> KeypointDetector:
-    return KeypointDetector()
+    return clear_detector()
 
 
 def believed(image: Image) -> ForegroundMask:

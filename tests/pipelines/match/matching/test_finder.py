@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from reelwork.pipelines.match.matching import (
     find_matches,
     find_matches_in_video,
 )
-from reelwork.vision.opencv import cv2
+from reelwork.vision.opencv import Picture, cv2
+from tests.pipelines.match.matching.conftest import Scene
 from tests.pipelines.match.pictures import background, detector, placed, product, product_picture, video
 
 BOX = product_picture(1)
@@ -60,6 +63,37 @@ class TestWhatIsFound:
         match = find_matches(product("box", BOX, product_picture(2)), video("v", frame))
         assert match is not None
         assert match.best_pair.image_id == "box-1"
+
+
+class TestWhatOnlyPixelsKnow:
+    def test_a_smooth_thing_far_away(self, cup: Scene) -> None:
+        seen = video("v", cup.frame)
+        match = find_matches(product("cup", cup.product), seen)
+        assert match is not None
+        outline = np.float32([[[0, 0], [360, 0], [360, 320], [0, 320]]])
+        found = cv2.perspectiveTransform(outline, np.array(match.best_pair.homography))
+        assert np.abs(found - cv2.perspectiveTransform(outline, cup.truth)).mean() < 10
+
+    def test_is_not_seen_where_it_is_not(self, cup: Scene) -> None:
+        assert find_matches(product("cup", cup.product), video("v", cup.without)) is None
+
+    def test_frames_are_read_once_and_only_where_keypoints_leave_it_open(self, cup: Scene) -> None:
+        reads: list[str] = []
+
+        def watched(features: FrameFeatures, picture: Picture) -> FrameFeatures:
+            def read() -> Picture:
+                reads.append(features.frame_id)
+                return picture
+
+            return replace(features, picture=read)
+
+        shown, _ = placed(background(1), BOX, middle=(480, 270))
+        frames = video("v", shown, cup.frame).frames
+        seen = [watched(one, picture) for one, picture in zip(frames, (shown, cup.frame), strict=True)]
+        find_matches_in_video([product("box", BOX)], VideoFeatures("v", seen[:1]))
+        assert reads == []
+        find_matches_in_video([product("cup", cup.product)], VideoFeatures("v", seen[1:]))
+        assert len(reads) <= 1
 
 
 class TestWhatIsNot:

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from reelwork.pipelines.match.matching.resemblance import NOTHING, Resemblance
 from reelwork.pipelines.match.matching.score import (
+    CLOSE_SENSES,
+    CLOSE_WEIGHTS,
     EMBEDDING_SCORE_MAX,
     FRAME_WEIGHTS,
     SENSES,
     VIDEO_WEIGHTS,
+    close_logit,
     embedding_score,
     frame_logit,
     video_score,
@@ -34,8 +38,16 @@ def test_what_speaks_for_a_product_never_lowers_its_score(more: Evidence) -> Non
     assert frame_logit(more) >= frame_logit(EVIDENCE)
 
 
+@pytest.mark.parametrize("more", [{"colour": 0.9}, {"edges": 0.9}, {"parts": 0.9}, {"alike": 0.9}])
+def test_pixels_that_agree_never_lower_it(more: dict[str, float]) -> None:
+    seen = Resemblance(colour=0.5, edges=0.5, parts=0.5, alike=0.5)
+    assert close_logit(EVIDENCE, replace(seen, **more)) >= close_logit(EVIDENCE, seen)
+    assert close_logit(EVIDENCE, Resemblance(0.9, 0.9, 0.9, 0.9)) > close_logit(EVIDENCE, NOTHING)
+
+
 def test_no_weight_goes_against_its_sense() -> None:
     assert all(weight * sense >= 0 for weight, sense in zip(FRAME_WEIGHTS, SENSES, strict=True))
+    assert all(weight * sense >= 0 for weight, sense in zip(CLOSE_WEIGHTS, CLOSE_SENSES, strict=True))
     assert all(weight >= 0 for weight in VIDEO_WEIGHTS)
 
 

@@ -1,9 +1,10 @@
-"""Which product is in which video, when, and how sure that is: pure functions of features; no store, job or pixels."""
+"""Which product is in which video, when, and how sure that is: pure functions of features; no store and no job."""
 
 from reelwork.pipelines.match.matching.catalogue import Catalogue
 from reelwork.pipelines.match.matching.features import FrameFeatures, ImageFeatures, ProductFeatures, VideoFeatures
 from reelwork.pipelines.match.matching.finder import find_matches, find_matches_in_video
 from reelwork.pipelines.match.matching.match import Match, Method, Pair, PointPair
+from reelwork.pipelines.match.matching.resemblance import Template
 from reelwork.pipelines.match.matching.score import SCORE_MINIMUM
 from reelwork.pipelines.match.matching.shared import CODE_REVISION as MARKS_REVISION
 from reelwork.pipelines.match.matching.shared import Marks
@@ -20,6 +21,7 @@ __all__ = [
     "Pair",
     "PointPair",
     "ProductFeatures",
+    "Template",
     "VideoFeatures",
     "find_matches",
     "find_matches_in_video",

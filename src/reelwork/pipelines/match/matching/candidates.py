@@ -33,16 +33,19 @@ class Voters:
 
     def elect(self, frame: Described) -> list[int]:
         """Numbers of the pictures whose voters agree with each other about where in the frame they are."""
+        return [number for number, votes in enumerate(self.votes(frame)) if votes >= VOTES_MIN]
+
+    def votes(self, frame: Described) -> list[int]:
+        """Of each picture, the most voters that agree with each other about where in the frame it is."""
         if len(frame) == 0 or len(self._stacked) == 0:
-            return []
+            return [0] * len(self._images)
         best, distance, ratio = nearest_two(self._stacked, frame.compact)
-        elected, begin = [], 0
+        counts, begin = [], 0
         for number, chosen in enumerate(self._chosen):
             rows = slice(begin, begin + len(chosen))
             begin = rows.stop
-            if self._votes(number, frame, distinct(best[rows], distance[rows], ratio[rows])) >= VOTES_MIN:
-                elected.append(number)
-        return elected
+            counts.append(self._votes(number, frame, distinct(best[rows], distance[rows], ratio[rows])))
+        return counts
 
     def _votes(self, number: int, frame: Described, pairs: Correspondences) -> int:
         chosen = self._chosen[number]

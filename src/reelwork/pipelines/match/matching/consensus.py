@@ -35,6 +35,23 @@ def largest_consensus(image: Keypoints, frame: Keypoints, pairs: Correspondences
     return members
 
 
+def consensuses(
+    image: Keypoints, frame: Keypoints, pairs: Correspondences, *, members_min: int, count: int
+) -> list[Indices]:
+    """At most `count` sets like that of `largest_consensus`, the largest first, none around a member of another."""
+    if len(pairs) == 0:
+        return []
+    considered = np.sort(np.argsort(pairs.distance, kind="stable")[:SEEDS_MAX])
+    supports = _supports(image, frame, pairs.image[considered], pairs.frame[considered])
+    sizes = supports.sum(axis=1)
+    sets: list[Indices] = []
+    while len(sets) < count and int(sizes.max()) >= members_min:
+        members = supports[int(sizes.argmax())]
+        sets.append(considered[members])
+        sizes[members] = 0
+    return sets
+
+
 def _supports(image: Keypoints, frame: Keypoints, of_image: Indices, of_frame: Indices) -> npt.NDArray[np.bool_]:
     """(m, m): whether the pair of a column fits the pose that the pair of a row says."""
     source, target = _complex(image.points[of_image]), _complex(frame.points[of_frame])

@@ -1,14 +1,16 @@
-"""What matching is given: embeddings and keypoints of products and of frames, never their pixels."""
+"""What matching is given: embeddings and keypoints of products and of frames; pixels only where it asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from reelwork.pipelines.match.matching.resemblance import Template
 from reelwork.vision.keypoints import Keypoints
+from reelwork.vision.opencv import Picture
 
 Vector = npt.NDArray[np.float32]
 
@@ -20,6 +22,8 @@ class ImageFeatures:
     image_id: str
     embedding: Vector
     keypoints: Keypoints
+    template: Callable[[], Template] | None = None
+    """Without it, a weak pose is never looked at closely, and says nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,8 @@ class FrameFeatures:
     ts: float
     embedding: Vector
     keypoints: Keypoints
+    picture: Callable[[], Picture] | None = None
+    """Its pixels, of the size that the keypoints name; asked for once at most, where a weak pose is to be looked at."""
 
 
 @dataclass(frozen=True, eq=False)

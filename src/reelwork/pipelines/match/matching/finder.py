@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reelwork.pipelines.match.matching.candidates import nearest_frames
+from reelwork.pipelines.match.matching.candidates import VOTES_MIN, nearest_frames
 from reelwork.pipelines.match.matching.catalogue import Catalogue, Entry
+from reelwork.pipelines.match.matching.closer import Doubt, looked_at_closely
+from reelwork.pipelines.match.matching.correspondences import correspond
 from reelwork.pipelines.match.matching.described import Described
 from reelwork.pipelines.match.matching.features import FrameFeatures, ProductFeatures, VideoFeatures
 from reelwork.pipelines.match.matching.match import Match, Pair, PointPair, Row
@@ -16,6 +18,7 @@ from reelwork.pipelines.match.matching.plane import Matrix
 from reelwork.pipelines.match.matching.score import (
     FRAME_LOGIT_MINIMUM,
     SCORE_MINIMUM,
+    STRONG_LOGIT_MINIMUM,
     TEXTURE_KEYPOINTS_MIN,
     embedding_score,
     frame_logit,
@@ -53,7 +56,14 @@ def find_matches_in_video(
 
 
 def sightings(catalogue: Catalogue, frames: Sequence[FrameFeatures]) -> list[list[Sighting]]:
-    """For each frame, the products that verify there, by the best of their pictures."""
+    """For each frame, the products that are seen there, by the best of their pictures."""
+    return [closely for _, closely in sightings_both_ways(catalogue, frames)]
+
+
+def sightings_both_ways(
+    catalogue: Catalogue, frames: Sequence[FrameFeatures]
+) -> list[tuple[list[Sighting], list[Sighting]]]:
+    """For each frame: what keypoints alone say, and what is said when those that they leave open were looked at."""
     elected: defaultdict[int, set[int]] = defaultdict(set)
     for number, nearest in enumerate(_nearest(catalogue, frames)):
         for index in nearest:
@@ -61,18 +71,40 @@ def sightings(catalogue: Catalogue, frames: Sequence[FrameFeatures]) -> list[lis
     return [_sightings_in(catalogue, frame, elected[index]) for index, frame in enumerate(frames)]
 
 
-def _sightings_in(catalogue: Catalogue, frame: FrameFeatures, elected: set[int]) -> list[Sighting]:
+def _sightings_in(
+    catalogue: Catalogue, frame: FrameFeatures, elected: set[int]
+) -> tuple[list[Sighting], list[Sighting]]:
     ready = Described.of(frame.keypoints, catalogue.compaction)
-    best: dict[int, Sighting] = {}
-    for number in sorted(elected.union(catalogue.voters.elect(ready))):
+    votes = catalogue.voters.votes(ready)
+    candidates = elected.union(number for number, count in enumerate(votes) if count >= VOTES_MIN)
+    found: list[Sighting] = []
+    doubts: list[Doubt] = []
+    for number in sorted(candidates):
         entry = catalogue.entries[number]
-        verification = verify(entry.described, ready)
-        if verification is None:
-            continue
-        sighting = Sighting(entry, frame, verification, frame_logit(verification.evidence))
-        if entry.product not in best or sighting.logit > best[entry.product].logit:
-            best[entry.product] = sighting
+        pairs = correspond(entry.described.compact, ready.compact)
+        verification = verify(entry.described, ready, pairs)
+        logit = -np.inf if verification is None else frame_logit(verification.evidence)
+        if verification is not None:
+            found.append(Sighting(entry, frame, verification, logit))
+        if logit < STRONG_LOGIT_MINIMUM:
+            doubts.append(Doubt(entry, pairs, votes[number], verification))
+    return _best_of_each(found), _best_of_each([*found, *looked_at_closely(doubts, ready, frame)])
+
+
+def _best_of_each(found: Sequence[Sighting]) -> list[Sighting]:
+    best: dict[int, Sighting] = {}
+    for sighting in found:
+        product = sighting.entry.product
+        if product not in best or _stronger(sighting, best[product]):
+            best[product] = sighting
     return without_rivals(list(best.values()))
+
+
+def _stronger(one: Sighting, other: Sighting) -> bool:
+    """A look at pixels is believed, also where it lowers what keypoints have said."""
+    if one.entry is other.entry and (one.resemblance is None) != (other.resemblance is None):
+        return one.resemblance is not None
+    return one.logit > other.logit
 
 
 def _by_geometry(

@@ -65,6 +65,11 @@ def local_scale(homography: Matrix, points: Points) -> npt.NDArray[np.float32]:
     return np.asarray(np.sqrt(np.abs(np.linalg.det(homography) / depth**3)), np.float32)
 
 
+def local_turn(homography: Matrix) -> float:
+    """Degrees by which an affine map turns, clockwise as pixels count: of the turn nearest to it."""
+    return float(np.rad2deg(np.arctan2(homography[1, 0] - homography[0, 1], homography[0, 0] + homography[1, 1])))
+
+
 def corners(width: int, height: int) -> Points:
     """(4, 2), clockwise from the upper left."""
     return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)

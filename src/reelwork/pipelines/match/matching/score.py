@@ -9,21 +9,27 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from reelwork.pipelines.match.matching.resemblance import Resemblance
 from reelwork.pipelines.match.matching.verification import Evidence
 
 SCORE_MINIMUM: Final = 0.8
 """Default threshold: below it nothing is said."""
 FRAME_LOGIT_MINIMUM: Final = 0.0
 """From here (an even chance) a frame counts as showing the product."""
+STRONG_LOGIT_MINIMUM: Final = 4.0
+"""From here keypoints alone have decided, and nobody looks at pixels."""
 TEXTURE_KEYPOINTS_MIN: Final = 40
 """A picture with fewer keypoints has too little texture to be verified place by place."""
 
 SENSES: Final = (1, 1, 1, 1, -1, 1, 1)
 """Whether each trait speaks for the product or against it."""
-FRAME_WEIGHTS: Final = (0.0, 0.2043, 12.3113, 9.3401, -4.4261, 4.8041, 0.0539)
-FRAME_BIAS: Final = -8.4461
-VIDEO_WEIGHTS: Final = (0.6427, 1.3045)
-VIDEO_BIAS: Final = -0.8646
+FRAME_WEIGHTS: Final = (0.0, 6.0973, 9.4448, 15.1541, -3.7601, 0.0, 14.7146)
+FRAME_BIAS: Final = -21.2678
+CLOSE_SENSES: Final = (1, 1, 1, 1, 1, 1, 1)
+CLOSE_WEIGHTS: Final = (0.0, 11.8266, 1.2632, 7.7302, 0.0, 4.3939, 20.998)
+CLOSE_BIAS: Final = -10.3
+VIDEO_WEIGHTS: Final = (0.5048, 0.9449)
+VIDEO_BIAS: Final = -0.6156
 EMBEDDING_WEIGHT: Final = 10.0
 EMBEDDING_BIAS: Final = -9.0
 EMBEDDING_SCORE_MAX: Final = 0.45
@@ -46,6 +52,18 @@ def traits(evidence: Evidence) -> tuple[float, ...]:
 def frame_logit(evidence: Evidence) -> float:
     """Log-odds that one frame shows the product."""
     return FRAME_BIAS + sum(weight * trait for weight, trait in zip(FRAME_WEIGHTS, traits(evidence), strict=True))
+
+
+def close_traits(evidence: Evidence, found: Resemblance) -> tuple[float, ...]:
+    """What the model of a frame weighs that was looked at closely; colours against the product's own count twice."""
+    against = min(found.colour, 0.0)
+    return (*traits(evidence)[:2], found.colour, found.edges, found.parts, found.alike, against)
+
+
+def close_logit(evidence: Evidence, found: Resemblance) -> float:
+    """Log-odds that one frame shows the product, by pixels too."""
+    given = zip(CLOSE_WEIGHTS, close_traits(evidence, found), strict=True)
+    return CLOSE_BIAS + sum(weight * trait for weight, trait in given)
 
 
 def video_traits(logits: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from reelwork.pipelines.match.matching.catalogue import Entry
 from reelwork.pipelines.match.matching.features import FrameFeatures
 from reelwork.pipelines.match.matching.plane import Points, corners, project
+from reelwork.pipelines.match.matching.resemblance import Resemblance
 from reelwork.pipelines.match.matching.verification import Verification
 from reelwork.vision.opencv import cv2
 
@@ -27,6 +28,8 @@ class Sighting:
     frame: FrameFeatures
     verification: Verification
     logit: float
+    resemblance: Resemblance | None = None
+    """Of pixels; None where keypoints alone have decided."""
 
     @property
     def outline(self) -> Points:

@@ -75,10 +75,13 @@ def verify(image: Described, frame: Described, pairs: Correspondences | None = N
         image.keypoints.width,
         image.keypoints.height,
     )
-    return None if plane is None else _second_look(image, frame, plane.homography)
+    return None if plane is None else second_look(image, frame, plane.homography)
 
 
-def _second_look(image: Described, frame: Described, homography: Matrix) -> Verification | None:
+def second_look(
+    image: Described, frame: Described, homography: Matrix, *, agreeing_min: int = AGREEING_MIN
+) -> Verification | None:
+    """What the frame says at every place of the product; None where fewer than `agreeing_min` agree."""
     expected = project(homography, image.keypoints.points)
     scales = image.keypoints.scales * local_scale(homography, image.keypoints.points)
     visible = np.flatnonzero(_inside(expected, frame.keypoints) & (scales >= _smallest_scale(frame.keypoints)))
@@ -97,7 +100,7 @@ def _second_look(image: Described, frame: Described, homography: Matrix) -> Veri
     order = np.argsort(-likeness, kind="stable")
     kept = order[_distinct(image.keypoints.points[found[order]], frame.keypoints.points[found_in[order]])]
     telling = kept[image.distinctive[found[kept]]]
-    if len(kept) < AGREEING_MIN or len(telling) < TELLING_MIN:
+    if len(kept) < agreeing_min or len(telling) < TELLING_MIN:
         return None
     contradicting = visible[answered[~agrees]]
     contradicting = contradicting[image.distinctive[contradicting]]
