@@ -25,16 +25,23 @@ ALONE: Final = """
 set -e
 places=$(awk '$3 !~ /^(proc|sysfs|devtmpfs|devpts|cgroup.*)$/ {print $2}' /proc/self/mounts)
 mount -n --bind "$1" /mnt
+case "$3" in "$2"/*) mount -n --bind "$3" /srv ;; esac
 for place in $places; do mount -n -o remount,bind,ro "$place" 2>/dev/null || true; done
 mount -n -t tmpfs tmpfs /dev/shm
 mount -n -t tmpfs tmpfs "$2"
 mkdir -p "$1"
 mount -n --move /mnt "$1"
+case "$3" in
+    "$2"/*) mkdir -p "$3"; mount -n --move /srv "$3"; mount -n -o remount,bind,ro "$3" ;;
+esac
 cd "$2"
-shift 2
+shift 3
 exec "$@"
 """
-"""Of the shown folder, the temporary folder and a command: runs it where it can write to nothing else."""
+"""Of the shown folder, the temporary folder, the checkout, which may lie in that, and a command: runs it where it can
+write to nothing but the first two.
+"""
+CHECKOUT: Final = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +99,8 @@ def _join(name: str, bridge: Path, network: Path, number: int, *, shown: Path, l
     )
     _configure(network, f"addr add {address}/24 dev eth0", "link set lo up", "link set eth0 up")
     temporary = tempfile.gettempdir()
-    alone = ["nsenter", f"--net={network}", "unshare", "--mount", "sh", "-c", ALONE, name, str(shown), temporary]
+    folders = [str(shown), temporary, str(CHECKOUT)]
+    alone = ["nsenter", f"--net={network}", "unshare", "--mount", "sh", "-c", ALONE, name, *folders]
     return Machine(
         name=name,
         address=address,

@@ -242,8 +242,9 @@ class TestStuck:
 
 
 SERVICES = [
-    *("analyzer", "evidence-builder", "match-planner", "matcher", "merger", "planner", "product-finder"),
-    *("product-segmentor", "video-crawler", "vision-embedding", "vision-keypoint"),
+    *("analyzer", "chunking-worker", "evidence-builder", "match-planner", "matcher", "media-worker", "merger"),
+    *("planner", "product-finder", "product-segmentor", "video-crawler", "video-worker", "vision-embedding"),
+    "vision-keypoint",
 ]
 
 

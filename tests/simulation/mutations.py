@@ -125,9 +125,9 @@ MUTATIONS: dict[str, Mutation] = {
             Edit(
                 Handling,
                 "_run_handler",
-                "await self._call(subscription, event, context)",
+                "await self._call(subscription, delivery, event, context)",
                 "await self.recorder.commit(Work(consumed=[inbox_of(delivery)]))\n"
-                "    await self._call(subscription, event, context)",
+                "    await self._call(subscription, delivery, event, context)",
             ),
         ),
     ),

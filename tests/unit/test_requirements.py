@@ -120,4 +120,4 @@ class TestDocuments:
         assert re.search(r"^### Added\n\n- ", newest, re.MULTILINE)
 
     def test_ci_runs_the_checks_and_the_tests(self) -> None:
-        assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make check", "make test"]
+        assert (ROOT / ".ci" / "run").read_text().splitlines()[-3:] == ["make check", "make infra", "make test"]

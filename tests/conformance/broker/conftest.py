@@ -69,11 +69,6 @@ each_broker = pytest.mark.each_broker
 needs = pytest.mark.needs
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "each_broker: runs once for every broker")
-    config.addinivalue_line("markers", "needs(*abilities): not for brokers whose engine lacks one of them")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("each_broker") is None:
         if "store" in metafunc.fixturenames:
