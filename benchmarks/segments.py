@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
-import imageio_ffmpeg
+
+try:
+    import imageio_ffmpeg
+except ModuleNotFoundError:
+    raise SystemExit("it measures beside ffmpeg, which is not here: .venv/bin/pip install imageio-ffmpeg") from None
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
