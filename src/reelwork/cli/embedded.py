@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from uuid import uuid4
 
 from reelwork.cli.configuration import load_config
 from reelwork.cli.exit_code import Interrupted, JobEndedBadly
@@ -19,6 +20,7 @@ from reelwork.errors import JobTransitionRefused
 from reelwork.ledger import Job, JobStatus, Ledger
 from reelwork.objects import ObjectStore
 from reelwork.runtime.backends import Backends, open_backends
+from reelwork.runtime.intake import file_chunks, take_video
 from reelwork.runtime.jobs import JobDetail, Jobs
 from reelwork.runtime.log import configure_log
 from reelwork.runtime.node import run_node
@@ -44,6 +46,15 @@ class FinishedJob:
 
     detail: JobDetail
     completions: dict[str, int]
+
+
+async def submit_video(backends: Backends, jobs: Jobs, pipeline: str, video: Path, parameters: dict[str, Any]) -> str:
+    """Takes in a local file, and records a job on it; its id. Raises what refuses a video or the parameters."""
+    checked = jobs.check(pipeline, parameters)
+    job_id = uuid4()
+    bytes_max = backends.config.REELWORK_MAX_UPLOAD_BYTES
+    stored = await take_video(backends.objects, job_id, file_chunks(video), bytes_max=bytes_max)
+    return jobs.create(pipeline, job_id=job_id, input_path=stored.key, parameters=stored.job_parameters(checked))
 
 
 @contextlib.contextmanager

@@ -6,14 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
-from reelwork.cli.embedded import FinishedJob, run_embedded, save_object
+from reelwork.cli.embedded import FinishedJob, run_embedded, save_object, submit_video
 from reelwork.cli.phase_bars import Show
 from reelwork.ledger import Job
 from reelwork.objects.keys import final_key
 from reelwork.runtime.backends import Backends
-from reelwork.runtime.intake import file_chunks, take_video
 from reelwork.runtime.jobs import Jobs
 from reelwork.settings import Config
 
@@ -35,11 +33,7 @@ def stereo_embedded(
     accounts: list[dict[str, Any]] = []
 
     async def submit(backends: Backends, jobs: Jobs) -> str:
-        checked = jobs.check(PIPELINE, parameters)
-        job_id = uuid4()
-        bytes_max = backends.config.REELWORK_MAX_UPLOAD_BYTES
-        stored = await take_video(backends.objects, job_id, file_chunks(video), bytes_max=bytes_max)
-        return jobs.create(PIPELINE, job_id=job_id, input_path=stored.key, parameters=stored.job_parameters(checked))
+        return await submit_video(backends, jobs, PIPELINE, video, parameters)
 
     def watch(jobs: Jobs, job: Job) -> None:
         show(jobs.phase_fractions(job))

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
-from reelwork.cli.embedded import FinishedJob, run_embedded, save_object
+from reelwork.cli.embedded import FinishedJob, run_embedded, save_object, submit_video
 from reelwork.cli.output import Report
 from reelwork.ledger import Job
 from reelwork.media import FrameIndex
 from reelwork.objects.keys import frame_index_key
 from reelwork.runtime.backends import Backends
-from reelwork.runtime.intake import file_chunks, take_video
 from reelwork.runtime.jobs import Jobs
 from reelwork.settings import Config
 
@@ -35,11 +33,7 @@ def analyze_embedded(
 
     async def submit(backends: Backends, jobs: Jobs) -> str:
         report("reading the video", None)
-        checked = jobs.check(PIPELINE, parameters)
-        job_id = uuid4()
-        bytes_max = backends.config.REELWORK_MAX_UPLOAD_BYTES
-        stored = await take_video(backends.objects, job_id, file_chunks(video), bytes_max=bytes_max)
-        return jobs.create(PIPELINE, job_id=job_id, input_path=stored.key, parameters=stored.job_parameters(checked))
+        return await submit_video(backends, jobs, PIPELINE, video, parameters)
 
     def watch(jobs: Jobs, job: Job) -> None:
         report("planning" if job.phase is None else f"working: {job.phase}", jobs.progress(job) or None)

@@ -12,7 +12,7 @@ from reelwork.events import ReassemblyCompleted, SegmentsCompleted
 from reelwork.ledger import CompletionPolicy
 from reelwork.media import join_segments
 from reelwork.objects.keys import build_output_segment_key, final_key, stage_output_key, stereo_plan_key
-from reelwork.pipelines.stereo.models import load_model
+from reelwork.pipelines.stereo.models import converts
 from reelwork.pipelines.stereo.parameters import StereoJob
 from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.runtime import Context, Service
@@ -61,7 +61,6 @@ def handle_reassembly_completed(event: ReassemblyCompleted, context: Context) ->
     job = StereoJob.model_validate(context.job.parameters)
     (final,) = context.ledger.assets(event.job_id, REASSEMBLY_STAGE)
     assert final.result is not None
-    converted = load_model(job.model).converts
-    account = {"mode": job.mode, "model": job.model, "is_converted": converted, **final.result}
+    account = {"mode": job.mode, "model": job.model, "is_converted": converts(job.model), **final.result}
     with context.results() as file:
         file.write(json.dumps([account], indent=2).encode() + b"\n")

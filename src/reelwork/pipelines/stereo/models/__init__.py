@@ -25,10 +25,7 @@ class UnknownModel(PermanentError):
 
 
 class StereoModel(Protocol):
-    """converts: False for a model that gives back what it got."""
-
-    @property
-    def converts(self) -> bool: ...
+    """Makes two views of each frame."""
 
     def depth_range(self, pictures: Iterable[Picture]) -> DepthRange | None:
         """From some pictures of the whole video; None for a model that needs none."""
@@ -59,7 +56,13 @@ def _depth() -> StereoModel:
     return Depth(load_depth_estimator(Config().REELWORK_STEREO_DEPTH))
 
 
-MODELS: Final[Mapping[str, Callable[[], StereoModel]]] = {"stub": _stub, "shift": _shift, "depth": _depth}
+STUB: Final = "stub"
+MODELS: Final[Mapping[str, Callable[[], StereoModel]]] = {STUB: _stub, "shift": _shift, "depth": _depth}
+
+
+def converts(name: str) -> bool:
+    """False for the model that gives back what it got. Loads none."""
+    return name != STUB
 
 
 def check_model(name: str) -> None:

@@ -19,8 +19,6 @@ FLAT: Final[DepthRange] = (0.0, 1.0)
 class Depth:
     """estimator: the network."""
 
-    converts: Final = True
-
     def __init__(self, estimator: DepthEstimator) -> None:
         self._estimator = estimator
 

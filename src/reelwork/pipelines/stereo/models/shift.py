@@ -23,8 +23,6 @@ FARTHEST_FRACTION: Final = -0.015
 
 
 class Shift:
-    converts: Final = True
-
     def depth_range(self, pictures: Iterable[Picture]) -> DepthRange | None:  # noqa: ARG002
         """It looks at no picture."""
         return None

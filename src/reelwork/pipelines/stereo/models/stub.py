@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from reelwork.events import Mode
 from reelwork.pipelines.stereo.models import DepthRange
@@ -11,8 +10,6 @@ from reelwork.vision.opencv import Picture
 
 
 class Stub:
-    converts: Final = False
-
     def depth_range(self, pictures: Iterable[Picture]) -> DepthRange | None:  # noqa: ARG002
         """It looks at no picture."""
         return None
