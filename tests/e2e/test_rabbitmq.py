@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
-from reelwork.ledger import open_ledger
-from reelwork.pipelines.analyze import VideoFilePipelineService
-from tests.clips import write_clip
-from tests.e2e.commands import reelwork, running
-from tests.postgresql import fresh_database
+from tests.e2e.commands import reelwork
+from tests.e2e.over_a_broker import assert_a_job_goes_from_one_machine_to_others_and_back
 from tests.rabbitmq import PASSWORD, fresh_url, shared_server
-
-COMPLETIONS = {"video.ranges.completed": 1, "job.completed": 1}
 
 
 def test_a_job_goes_from_one_machine_to_others_and_back(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", frames=60, size=(96, 64), keyframe_interval=10, bframes=0)
-    with fresh_database(migrated=False) as database:
-        shared = {
-            "REELWORK_DATABASE_URL": database,
-            "REELWORK_BROKER_URL": fresh_url(),
-            "REELWORK_OBJECTS_URL": f"file://{tmp_path}/objects",
-        }
-        serve = ["serve", "--data", tmp_path / "one", "--port", "0", "--workers", "0"]
-        work = ["worker", "--data", tmp_path / "other", "--concurrency", "2"]
-        with running(serve, environment=shared) as server, running(work, environment=shared) as worker:
-            address = ["--url", server.told["url"], "--json"]
-            submitted = reelwork("submit", clip, "--pipeline-id", "quality", *address)
-            job_id = submitted.document["job_id"]
-            assert reelwork("wait", job_id, *address).document["status"] == "completed"
-            results = reelwork("results", job_id, *address)
-            assert results.document["results"] == VideoFilePipelineService().run_on_file(clip, "quality")
-            assert worker.stop(signal.SIGTERM) == 0
-            assert server.stop(signal.SIGTERM) == 0
-        with closing(open_ledger(database)) as ledger:
-            topics = Counter(row.topic for row in ledger.outbox(job_id))
-            assert {topic: topics[topic] for topic in COMPLETIONS} == COMPLETIONS
-            assert {row.publications for row in ledger.outbox(job_id)} == {1}
-            assert all(stage.done == stage.expected for stage in ledger.stage_status(job_id))
-            assert ledger.queue_depths(job_id) == []  # its messages never lay in the database
-            assert ledger.dead_letters(job_id) == []
+    assert_a_job_goes_from_one_machine_to_others_and_back(fresh_url(), tmp_path)
 
 
 def test_the_doctor_finds_the_broker_or_says_what_is_wrong_and_never_tells_the_password(tmp_path: Path) -> None:
