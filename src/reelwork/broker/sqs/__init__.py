@@ -1,0 +1,1 @@
+"""A broker on Amazon SQS: standard queues, batches, copies instead of returns."""
