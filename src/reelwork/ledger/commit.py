@@ -180,13 +180,13 @@ def _apply(group: _Group, work: Work) -> Recorded | ReelworkError:
     if work.dead_letters and not group.lost.isdisjoint(work.receipts):
         return Recorded()
     try:
-        moves = _accepted_moves(group, work.moves)
+        new_job = _checked_new_job(group, work.new_job)
+        moves = _accepted_moves(group, work.moves, new_job)
         letter = _letter_to_replay(group, work.replay)
-        _check_new_job(group, work.new_job)
     except ReelworkError as refusal:
         return refusal
-    if work.new_job is not None:
-        _insert_job(group, work.new_job)
+    if new_job is not None:
+        _insert_job(group, new_job)
     for move in moves:
         _move(group, move)
     if letter is not None:
@@ -204,9 +204,9 @@ def _apply(group: _Group, work: Work) -> Recorded | ReelworkError:
     return recorded
 
 
-def _accepted_moves(group: _Group, moves: Iterable[JobMove]) -> list[JobMove]:
+def _accepted_moves(group: _Group, moves: Iterable[JobMove], new_job: NewJob | None) -> list[JobMove]:
     accepted = []
-    moved: dict[str, JobState] = {}
+    moved = {} if new_job is None else {new_job.job_id: _newborn()}
     for move in moves:
         job = moved.get(move.job_id, group.jobs.get(move.job_id))
         refusal = refusal_of(job, move)
@@ -229,21 +229,27 @@ def _move(group: _Group, move: JobMove) -> None:
     group.dirty_jobs.add(move.job_id)
 
 
-def _check_new_job(group: _Group, job: NewJob | None) -> None:
-    if job is None:
-        return
+def _checked_new_job(group: _Group, job: NewJob | None) -> NewJob | None:
+    """The job that is to be inserted."""
+    if job is None or (job.if_absent and job.job_id in group.jobs):
+        return None
     if job.idempotency_key is not None:
         existing = group.job_keys.get(job.idempotency_key)
         if existing is not None:
             raise JobExists(existing)
     if job.job_id in group.jobs:
         raise InvalidWork(f"there is a job {job.job_id} already; a new job needs an id of its own")
+    return job
+
+
+def _newborn() -> JobState:
+    return JobState(JobStatus.PENDING, None)
 
 
 def _insert_job(group: _Group, job: NewJob) -> None:
     group.transaction.insert_job(job, group.now_ms)
     group.has_new_jobs = True
-    group.jobs[job.job_id] = JobState(JobStatus.PENDING, None)
+    group.jobs[job.job_id] = _newborn()
     if job.idempotency_key is not None:
         group.job_keys[job.idempotency_key] = job.job_id
 

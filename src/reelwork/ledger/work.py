@@ -108,11 +108,14 @@ class StageUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
+    """if_absent: a job that has this id already stays as it is, instead of having the work refused."""
+
     job_id: str
     pipeline: str
     input_path: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    if_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from reelwork.media.frame import Frame
 from reelwork.media.frame_index import FrameIndex
 from reelwork.media.indexing import build_frame_index
 from reelwork.media.joining import JoinedVideo, check_sound, join_segments
+from reelwork.media.placing import place_segments
 from reelwork.media.probe import ProbedVideo, probe_video
 from reelwork.media.ranges import select_frames, split_at_keyframes
 from reelwork.media.sandbox import ProbeChild, probe_in_child
@@ -37,6 +38,7 @@ __all__ = [
     "frames_of",
     "join_segments",
     "open_bytes",
+    "place_segments",
     "plan_cuts",
     "probe_in_child",
     "probe_video",

@@ -74,7 +74,7 @@ def plan_cuts(media: MediaFile, *, target_seconds: float) -> CutPlan:
         if times.is_edited:
             raise UnreadableMedia(f"its edit list hides some of its frames, which copying would show; {CONVERT}")
         index = index_of(source, times)
-        last_duration = _usual_duration(index, source)
+        last_duration = usual_duration(index, source)
     starts = _starts(index, clean_keyframes(index, times), target_seconds)
     stops = [*starts[1:], len(index)]
     segments = tuple(
@@ -105,7 +105,7 @@ def _starts(index: FrameIndex, clean: list[int], target_seconds: float) -> list[
     return starts
 
 
-def _usual_duration(index: FrameIndex, source: VideoSource) -> int:
+def usual_duration(index: FrameIndex, source: VideoSource) -> int:
     """How long the last frame is shown, in the time base: as long as the one before it."""
     if len(index) > 1:
         return max(1, index.pts.item(len(index) - 1) - index.pts.item(len(index) - 2))

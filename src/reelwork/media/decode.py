@@ -19,7 +19,6 @@ from reelwork.errors import UndecodableFrames
 from reelwork.media.byte_source import MediaFile
 from reelwork.media.frame import Frame, PictureConverter
 from reelwork.media.frame_index import FrameIndex
-from reelwork.media.indexing import build_frame_index
 from reelwork.media.packet_reader import PacketReader, Packets
 from reelwork.media.source import VideoSource
 
@@ -70,9 +69,8 @@ def decode_frames(media: MediaFile, index: FrameIndex, wanted: range) -> Iterato
         yield from decoder.frames(wanted)
 
 
-def sampled_pictures(media: MediaFile, count_max: int) -> Iterator[npt.NDArray[np.uint8]]:
+def sampled_pictures(media: MediaFile, index: FrameIndex, count_max: int) -> Iterator[npt.NDArray[np.uint8]]:
     """BGR pictures spread evenly over a video, in the order of the video. Raises UnreadableMedia, UndecodableFrames."""
-    index = build_frame_index(media)
     step = max(1, -(-len(index) // count_max))
     for frame in decode_frames(media, index, range(0, len(index), step)):
         yield frame.bgr

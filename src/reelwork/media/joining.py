@@ -53,14 +53,15 @@ def check_sound(media: MediaFile) -> None:
 
 
 def join_segments(
-    segments: Iterable[Callable[[], MediaFile]], plan: CutPlan, source: MediaFile, output: Path
+    segments: Iterable[Callable[[], MediaFile]], plan: CutPlan, source: MediaFile | None, output: Path
 ) -> JoinedVideo:
     """Writes the segments of a plan, each opened when its turn has come, with the source's sound, as an MP4 file that
-    plays from its beginning while it is still being loaded.
+    plays from its beginning while it is still being loaded. Without a source it has no sound.
 
     Raises UnreadableMedia for segments that do not belong together, or a result that is not whole.
     """
-    with open_video(source) as given, ExitStack() as opened:
+    with ExitStack() as opened:
+        given = None if source is None else opened.enter_context(open_video(source))
         made = opened.enter_context(av.open(str(output), "w", format="mp4", options=OPTIONS))
         joint = _Joint(made, plan)
         sound = _Sound(given, made)
@@ -84,13 +85,14 @@ def _chained(first: Timed, others: Iterator[Timed]) -> Iterator[Timed]:
 class _Sound:
     """Every audio stream of the source, copied."""
 
-    def __init__(self, given: VideoSource, made: OutputContainer) -> None:
+    def __init__(self, given: VideoSource | None, made: OutputContainer) -> None:
         self._given = given
-        self._streams = {s.index: made.add_stream_from_template(s) for s in given.container.streams.audio}
+        streams = () if given is None else given.container.streams.audio
+        self._streams = {stream.index: made.add_stream_from_template(stream) for stream in streams}
         self.count = 0
 
     def packets(self) -> Iterator[Timed]:
-        if not self._streams:
+        if self._given is None or not self._streams:
             return
         for packet in self._given.sound_packets():
             if not packet.size:
@@ -136,7 +138,7 @@ class _Joint:
         made = self._stream_like(stream, number)
         time_base = stream.time_base
         assert time_base is not None
-        offset = round(start / time_base)
+        offset = round(start / time_base) - (stream.start_time or 0)
         for packet in source.packets():
             if not packet.size or packet.pts is None or packet.dts is None:
                 continue

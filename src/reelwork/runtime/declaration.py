@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from reelwork.errors import ConfigurationError
 from reelwork.events import Announcement, AssetEvent, Event, IdentifiedEvent, StageEnd
-from reelwork.ledger import CompletionPolicy, Job, Ledger, StageRule
+from reelwork.ledger import CompletionPolicy, Job, Ledger, NewJob, StageRule
+from reelwork.objects import ObjectStore
 
 if TYPE_CHECKING:
     from reelwork.runtime.context import Context
@@ -22,6 +23,8 @@ DEFAULT_PREFETCH: Final = 1
 
 Handler = Callable[[Any, "Context"], Any]
 HandlerT = TypeVar("HandlerT", bound=Handler)
+JobMaker = Callable[[Any, ObjectStore], NewJob]
+"""The job of an event that nobody has submitted. Raises an error where there is to be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class Subscription:
     """A queue of a service: what arrives there, and who handles it. Without a handler it only announces its stage.
 
     only_for: tells the jobs whose messages are taken; those of others are acknowledged unseen. None = all.
+    makes_job: makes the job of a message that comes before it, of a stage whose messages say how many there are.
     """
 
     service: str
@@ -53,6 +57,7 @@ class Subscription:
     timeout_seconds: float | None = None
     stage: Stage | None = None
     only_for: Callable[[Job], bool] | None = None
+    makes_job: JobMaker | None = None
 
     def takes(self, job: Job) -> bool:
         return self.only_for is None or self.only_for(job)
@@ -77,11 +82,13 @@ class Service:
         prefetch: int = DEFAULT_PREFETCH,
         timeout_seconds: float | None = None,
         only_for: Callable[[Job], bool] | None = None,
+        makes_job: JobMaker | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Hands every event of this type to the function: `handler(event, context)`.
 
         prefetch: deliveries worked on at once in one process. timeout_seconds: of one call; None = the default setting.
-        only_for: the jobs that the function works for, where other jobs' events need none of it.
+        only_for: the jobs that the function works for, where other jobs' events need none of it. makes_job: of a stage,
+        the job that an event is of when nobody has submitted it.
         """
 
         def register(handler: HandlerT) -> HandlerT:
@@ -94,6 +101,7 @@ class Service:
                     prefetch=prefetch,
                     timeout_seconds=timeout_seconds,
                     only_for=only_for,
+                    makes_job=makes_job,
                 )
             )
             return handler
@@ -257,6 +265,8 @@ def _stage_rules(subscriptions: Sequence[Subscription]) -> dict[str, StageRule]:
     for subscription in subscriptions:
         stage = subscription.stage
         if stage is None:
+            if subscription.makes_job is not None:
+                raise ConfigurationError(f"{subscription.queue} makes jobs, which only the handler of a stage can")
             continue
         first = stages.setdefault(stage.name, stage)
         if (first.completes_with, first.policy) != (stage.completes_with, stage.policy):

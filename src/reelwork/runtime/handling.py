@@ -203,7 +203,10 @@ class Handling:
         return self.timeout_seconds if subscription.timeout_seconds is None else subscription.timeout_seconds
 
     def first_phase(self, job: Job) -> str | None:
-        pipeline = self.catalogue.pipelines.get(job.pipeline)
+        return self.first_phase_of(job.pipeline)
+
+    def first_phase_of(self, pipeline_name: str) -> str | None:
+        pipeline = self.catalogue.pipelines.get(pipeline_name)
         return pipeline.phases[0].name if pipeline else None
 
     def _context(self, job: Job, cancelled: threading.Event) -> Context:

@@ -24,6 +24,7 @@ from reelwork.ledger.records import Known
 from reelwork.runtime import tracing
 from reelwork.runtime.context import Context, WorkCancelled
 from reelwork.runtime.declaration import Subscription
+from reelwork.runtime.job_births import begin_jobs
 from reelwork.runtime.log import AT_WORK, AtWork, named
 from reelwork.runtime.metrics.catalogue import HANDLER_TIME
 from reelwork.runtime.outcome import HandlerTimeout, contained, describe, event_of, run_inline, within
@@ -168,8 +169,10 @@ class StageGroup:
             for run in sound:
                 run.error = error
             return
+        if self._subscription.makes_job is not None:
+            jobs = await begin_jobs(self._handling, self._subscription, sound, jobs)
         self._jobs = {job_id: JobAtHand(job, self._handling.first_phase(job)) for job_id, job in jobs.items()}
-        for run in sound:
+        for run in (run for run in sound if run.error is None):
             try:
                 self._judge(run, consumed, known[run.event.job_id])
             except Exception as error:

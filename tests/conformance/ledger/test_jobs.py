@@ -172,6 +172,36 @@ class TestSubmission:
             assert len(set(pool.map(submit, range(12)))) == 1
         assert len(ledger.jobs()) == 2
 
+    @pytest.mark.parametrize("at", list(JobStatus))
+    def test_one_that_may_be_there_already_stays_as_it_is(self, ledger: Ledger, at: JobStatus) -> None:
+        job_in(ledger, at)
+        before = ledger.job("job")
+        again = replace(new_job(), input_path="other", parameters={"a": 1}, if_absent=True)
+        begun = JobMove(job_id="job", allowed=frozenset({PENDING}), to=RUNNING, phase="first", lenient=True)
+        ledger.commit(Work(new_job=again, moves=[begun], stages=announced("s", 1).stages))
+        job, (stage,) = ledger.job("job"), ledger.stage_status("job")
+        assert job.status is (RUNNING if at is PENDING else at)
+        assert (job.input_path, job.parameters, job.created_at) == (
+            before.input_path,
+            before.parameters,
+            before.created_at,
+        )
+        assert [completion.stage for completion in ledger.commit(done("s", "a"))] == (
+            [] if at is CANCELLED else [stage.stage]
+        )
+
+    def test_one_is_made_and_begun_in_one_work_by_one_of_many(self, ledger: Ledger) -> None:
+        def begin(number: int) -> None:
+            job = replace(new_job(), parameters={"number": number}, if_absent=True)
+            begun = JobMove(job_id="job", allowed=frozenset({PENDING}), to=RUNNING, phase="first", lenient=True)
+            ledger.commit(Work(new_job=job, moves=[begun], stages=announced("s", 3).stages))
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(begin, range(12)))
+        job, (stage,) = ledger.job("job"), ledger.stage_status("job")
+        assert (job.status, job.phase, stage.expected, len(ledger.jobs())) == (RUNNING, "first", 3, 1)
+        assert ledger.conflicts("job") == []
+
     def test_jobs_without_a_key_do_not_meet(self, ledger: Ledger) -> None:
         assert fired(ledger.commit_all([Work(new_job=new_job("a")), Work(new_job=new_job("b"))])) == []
 

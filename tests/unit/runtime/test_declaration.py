@@ -134,6 +134,12 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match=r"q\.tiny\.plans is declared twice"):
             Catalogue.of([pipeline_of(plain_service(nothing), service)])
 
+    def test_a_handler_of_no_stage_that_makes_jobs(self) -> None:
+        service = Service("tiny")
+        service.on(Submitted, queue=PLANS, makes_job=something)(nothing)
+        with pytest.raises(ConfigurationError, match=r"q\.tiny\.plans makes jobs"):
+            Catalogue.of([named("one", service)])
+
     def test_two_pipelines_of_one_name(self) -> None:
         with pytest.raises(ConfigurationError, match="two pipelines are called one"):
             Catalogue.of([named("one"), named("one")])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 from reelwork.events import SegmentsPlanned, SegmentUploaded, StereoSubmitted, stable_event_id
-from reelwork.media import check_sound, cut_segments, plan_cuts, sampled_pictures
+from reelwork.media import MediaFile, check_sound, cut_segments, plan_cuts, sampled_pictures
+from reelwork.objects import ObjectStore
 from reelwork.objects.keys import segment_key, stereo_plan_key
 from reelwork.pipelines.stereo.models import load_model
 from reelwork.pipelines.stereo.parameters import StereoJob
 from reelwork.pipelines.stereo.plan import StereoPlan
+from reelwork.pipelines.stereo.source import frame_index_of
 from reelwork.runtime import Context, Service
+from reelwork.vision.opencv import Picture
 
 INPUT_BUCKET: Final = "reelwork"
 FRAMES_SAMPLED: Final = 32
@@ -27,7 +31,7 @@ def handle_stereo_submitted(event: StereoSubmitted, context: Context) -> None:
     video = context.objects.readable(context.job.input_path)
     check_sound(video)
     cuts = plan_cuts(video, target_seconds=job.segment_seconds)
-    plan = StereoPlan(cuts, load_model(job.model).depth_range(sampled_pictures(video, FRAMES_SAMPLED)))
+    plan = StereoPlan(cuts, load_model(job.model).depth_range(_sampled(job, video, context.objects)))
     key = stereo_plan_key(event.job_id)
     context.objects.put(key, plan.to_bytes())
     context.start_job()
@@ -39,6 +43,11 @@ def handle_stereo_submitted(event: StereoSubmitted, context: Context) -> None:
             plan_key=key,
         )
     )
+
+
+def _sampled(job: StereoJob, video: MediaFile, objects: ObjectStore) -> Iterator[Picture]:
+    """Looks at the video only when somebody asks for the pictures."""
+    yield from sampled_pictures(video, frame_index_of(job, video, objects), FRAMES_SAMPLED)
 
 
 @chunking_worker.on(SegmentsPlanned, queue="q.chunking_worker.segments.planned")

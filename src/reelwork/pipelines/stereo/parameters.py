@@ -26,10 +26,20 @@ class StereoParameters(BaseModel):
     segment_seconds: float = Field(DEFAULT_SEGMENT_SECONDS, ge=0.1, le=3_600)
 
 
-class StereoJob(StereoParameters):
-    """The parameters as the job row keeps them."""
+class StereoInput(BaseModel):
+    """What is known of the submitted video. sha256: of its bytes, in hexadecimal."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sha256: str
+
+
+class StereoJob(StereoParameters):
+    """The parameters as the job row keeps them. input: None for a job that was made by its segments."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    input: StereoInput | None = None
 
 
 def check_parameters(parameters: StereoParameters) -> None:

@@ -6,11 +6,11 @@ from reelwork.events import StereoSubmitted
 from reelwork.pipelines.stereo.chunking_worker import chunking_worker
 from reelwork.pipelines.stereo.media_worker import REASSEMBLY_STAGE, media_worker
 from reelwork.pipelines.stereo.parameters import StereoParameters, check_parameters
-from reelwork.pipelines.stereo.video_worker import SEGMENTS_STAGE, video_worker
+from reelwork.pipelines.stereo.video_worker import PIPELINE, SEGMENTS_STAGE, video_worker
 from reelwork.runtime import Phase, Pipeline
 
 pipeline = Pipeline(
-    name="stereo",
+    name=PIPELINE,
     parameters=StereoParameters,
     submitted=StereoSubmitted,
     phases=(

@@ -8,20 +8,38 @@ from typing import Any, Final
 
 from reelwork.errors import ObjectNotFound, UnreadableMedia
 from reelwork.events import SegmentsCompleted, SegmentsPlanned, SegmentUploaded
-from reelwork.ledger import CompletionPolicy
+from reelwork.ledger import CompletionPolicy, NewJob
 from reelwork.media import count_frames
 from reelwork.objects import ObjectStore
-from reelwork.objects.keys import build_output_segment_key, stage_output_key, stereo_plan_key
+from reelwork.objects.keys import build_output_segment_key, input_key, stage_output_key, stereo_plan_key
 from reelwork.pipelines.stereo.models import DepthRange, StereoModel, load_model
-from reelwork.pipelines.stereo.parameters import StereoJob
+from reelwork.pipelines.stereo.parameters import StereoJob, StereoParameters, check_parameters
 from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.pipelines.stereo.segment_completion import SegmentCompletion
 from reelwork.runtime import Context, Service
 
+PIPELINE: Final = "stereo"
 SEGMENTS_STAGE: Final = "segments"
 OUTPUT_BUCKET: Final = "reelwork"
 
 video_worker = Service("video-worker")
+
+
+def job_of_segment(event: SegmentUploaded, objects: ObjectStore) -> NewJob:
+    """The job of a segment that somebody has put there by hand, before or without submitting a video.
+
+    Raises ObjectNotFound for a segment that is gone: what is left in a queue brings no removed job back.
+    """
+    objects.size(event.key)
+    parameters = StereoParameters(mode=event.payload.mode)
+    check_parameters(parameters)
+    return NewJob(
+        job_id=event.job_id,
+        pipeline=PIPELINE,
+        input_path=input_key(event.job_id),
+        parameters=parameters.model_dump(mode="json"),
+        if_absent=True,
+    )
 
 
 @video_worker.stage(
@@ -30,7 +48,12 @@ video_worker = Service("video-worker")
     completes_with=SegmentsCompleted,
     policy=CompletionPolicy(threshold_percentage=100, watermark_ttl_seconds=None, allow_partial=False),
 )
-@video_worker.on(SegmentUploaded, queue="q.video_worker.segments")
+@video_worker.on(
+    SegmentUploaded,
+    queue="q.video_worker.segments",
+    only_for=lambda job: job.pipeline == PIPELINE,
+    makes_job=job_of_segment,
+)
 def handle_segment_uploaded(event: SegmentUploaded, context: Context) -> dict[str, Any]:
     """What it writes counts only when it has as many frames as it was made from."""
     payload, objects = event.payload, context.objects
