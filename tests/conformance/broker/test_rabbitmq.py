@@ -240,16 +240,27 @@ class TestServer:
         await broker.publish([message("a", queue=None)])
         found = await channel.basic_get(names.queue(QUEUE))
         told = found.header.properties
-        assert (told.message_id, told.message_type, told.content_type, told.app_id, told.delivery_mode) == (
-            "a",
-            "frames",
+        names_it = (told.message_id, told.correlation_id, told.message_type)
+        assert names_it == ("a", "job", "frames")
+        assert (told.content_type, told.app_id, told.delivery_mode) == (
             "application/json",
             "reelwork",
             2,
         )
         assert told.timestamp is not None
-        assert told.headers == {"event_id": "a", "job_id": "job", "topic": "frames", "x-delivery-count": 0}
+        assert told.headers == {"x-delivery-count": 0}
         assert json.loads(found.body) == {"ä": 1}
+
+    async def test_an_id_that_no_property_can_hold_is_carried_whole(
+        self, broker: RabbitBroker, channel: Channel, names: Names
+    ) -> None:
+        long = "ä" * 200
+        await broker.publish([message(long, queue=None)])
+        found = await channel.basic_get(names.queue(QUEUE), no_ack=False)
+        assert found.header.properties.message_id == "ä" * 127
+        await channel.basic_nack(found.delivery_tag, requeue=True)
+        (delivery,) = await take(broker)
+        assert delivery.message.event_id == long
 
     async def test_the_trace_of_its_job_goes_with_a_message_also_when_it_is_tried_again(
         self, broker: RabbitBroker, channel: Channel, names: Names
@@ -270,7 +281,7 @@ class TestServer:
         await channel.basic_publish(b"\xff", routing_key=names.queue(QUEUE))
         await broker.publish(messages("a"))
         taken = await take(broker)
-        assert event_ids(taken) == ["", "a"]
+        assert [(each.message.job_id, each.message.topic) for each in taken] == [("", ""), ("job", "frames")]
         await broker.ack(taken)
         assert (await broker.depths())[QUEUE].waiting == 0
 

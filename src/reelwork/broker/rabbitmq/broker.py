@@ -121,9 +121,9 @@ class RabbitBroker(Broker):
         properties = properties_of(message, traceparent=self.traceparent(message))
         body = message.body.encode()
         if message.queue is not None:
-            return Parcel("", self._names.queue(message.queue), properties, body)
+            return Parcel("", self._names.queue(message.queue), *properties, body)
         is_awaited = bool(self.topology.queues(message.topic))
-        return Parcel(self._names.events, message.topic, properties, body, is_awaited)
+        return Parcel(self._names.events, message.topic, *properties, body, is_awaited)
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
@@ -254,7 +254,7 @@ class RabbitBroker(Broker):
         """A message for its own queue once more, with what is known of it by now."""
         traceparent = self.traceparent(held.message)
         properties = properties_of(held.message, attempts=attempts, earlier=earlier, traceparent=traceparent)
-        return Parcel(exchange, intake.name, properties, held.message.body.encode())
+        return Parcel(exchange, intake.name, *properties, held.message.body.encode())
 
     async def holds(self, job_id: str, queues: Iterable[str]) -> bool:  # noqa: ARG002
         """Never: a queue of RabbitMQ cannot be looked into. The outbox of the ledger knows what was not consumed."""

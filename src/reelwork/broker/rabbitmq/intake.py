@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from aiormq.abc import ChannelFrame, DeliveredMessage
 from aiormq.channel import Channel
 from pamqp.base import Frame
+from pamqp.body import ContentBody
 from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 from reelwork.broker.rabbitmq.envelope import message_of
 from reelwork.broker.rabbitmq.line import Line
@@ -40,17 +42,6 @@ class Held:
     since: float
     lease: int = 0
     ends_at: float = 0.0
-
-
-class _Lasting(dict[str, Any]):
-    """What is on its way when a consumer is cancelled arrives all the same; the library would drop it."""
-
-    def pop(self, key: str, default: Any = None) -> Any:
-        return self.get(key, default)
-
-    def forget_all_but(self, kept: Collection[str]) -> None:
-        for key in [key for key in self if key not in kept]:
-            del self[key]
 
 
 class Intake:
@@ -85,8 +76,7 @@ class Intake:
         self._is_broken = False
         self._asking = asyncio.Lock()
         self._asked: set[asyncio.Task[Any]] = set()
-        self._consumers = _Lasting()
-        channel.consumers = self._consumers
+        channel._on_deliver_frame = self._on_deliver  # type: ignore[assignment]
         channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
         channel.closing.add_done_callback(self._on_closed)
 
@@ -114,8 +104,18 @@ class Intake:
             closing.exception()
         self._on_news()
 
-    async def _on_message(self, delivered: DeliveredMessage) -> None:
-        held = self._read(delivered)
+    async def _on_deliver(self, told: Basic.Deliver) -> None:
+        """In the place of the library's own, which makes a task of each message, and drops what is on its way when a
+        consumer is cancelled.
+        """
+        header = await self._channel._get_frame()
+        assert isinstance(header, ContentHeader)
+        body = b""
+        while len(body) < header.body_size:
+            content = await self._channel._get_frame()
+            assert isinstance(content, ContentBody)
+            body = body + content.value if body else content.value
+        held = self._read(DeliveredMessage(delivery=told, header=header, body=body, channel=self._channel))
         self._waiting.append(held)
         self._pushed += held.consumer in self._prefetch_of
         self._on_news()
@@ -211,7 +211,7 @@ class Intake:
             consumer = f"{self.name}.{self._leases}"[-200:]
             self._prefetch_of[consumer] = missing
             consuming = self._channel.basic_consume(
-                self.name, self._on_message, consumer_tag=consumer, arguments=self._arguments
+                self.name, _unused, consumer_tag=consumer, arguments=self._arguments
             )
             await self._ask(consuming)
 
@@ -224,7 +224,6 @@ class Intake:
             await self._stop_listening()
 
     async def _stop_listening(self) -> None:
-        self._consumers.forget_all_but(self._prefetch_of)  # nothing comes any more for those cancelled before
         consumers, self._prefetch_of, self._pushed = self._prefetch_of, {}, 0
         for consumer in consumers:
             await self._ask(self._channel.basic_cancel(consumer))
@@ -300,3 +299,7 @@ class Intake:
 
 
 def _nothing() -> None: ...
+
+
+async def _unused(_: DeliveredMessage) -> None:
+    """The library wants a callback for each consumer; `_on_deliver` sees to all of them."""
