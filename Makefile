@@ -43,7 +43,7 @@ check: $(READY)  ## format, lint, types, import layers, contracts, job transitio
 	$(BIN)/python scripts/env_example.py --check
 	$(BIN)/python scripts/requirements.py --check
 
-infra: $(INFRA_READY)  ## look at the Dockerfile, compose.yaml and the Kubernetes files with their own tools; starts nothing
+infra: $(INFRA_READY)  ## look at the Dockerfile, compose.yaml, Kubernetes files and AWS template with their own tools; starts nothing
 	@.venv-infra/bin/python scripts/infra.py
 
 $(INFRA_READY): infra/checks/requirements.txt

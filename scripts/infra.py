@@ -1,4 +1,4 @@
-"""Looks at the Dockerfile, the compose file and the Kubernetes files with the tools of their own worlds.
+"""Looks at the Dockerfile, the compose file, the Kubernetes files and the AWS template with the tools of their worlds.
 
 Run by the Python of `.venv-infra` (`make infra`). Nothing is built, started or sent anywhere. What cannot run here is
 said: Docker Compose where its program is for another machine, kustomize where there is no kubectl.
@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PVM = ROOT / "infra" / "pvm"
 K8S = ROOT / "infra" / "k8s"
+AWS_TEMPLATE = ROOT / "infra" / "aws" / "template.yaml"
+INLINE_BYTES_MAX = 51_200  # of a template that is deployed without a bucket for it
 KUBERNETES_OLDEST = "1.30"
 SECONDS_MAX = 120
 
@@ -39,6 +41,9 @@ def looks() -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory() as folder:
         yield from by_docker_compose(Path(folder))
         yield from by_kubernetes(Path(folder))
+    yield looked("AWS template, by cfn-lint", [BIN / "cfn-lint", "--non-zero-exit-code", "informational", AWS_TEMPLATE])
+    size = AWS_TEMPLATE.stat().st_size
+    yield Outcome("AWS template, its size", complaints="" if size <= INLINE_BYTES_MAX else f"{size} bytes")
 
 
 def by_docker_compose(folder: Path) -> Iterator[Outcome]:

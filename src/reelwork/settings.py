@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from reelwork import aws
 from reelwork.errors import ConfigurationError
 
 DEFAULT_COMPLETION_THRESHOLD_PERCENTAGE = Decimal(90)
@@ -55,16 +56,45 @@ class Config(BaseSettings):
     REELWORK_DATA_DIR: Path = Field(DEFAULT_DATA_DIR, description="Folder of the embedded database and objects.")
     REELWORK_DATABASE_URL: SecretStr | None = Field(
         None,
-        description="State of record; default sqlite:///<data folder>/reelwork.db, or postgresql://user:password@host/db.",
+        description="State of record; default sqlite:///<data folder>/reelwork.db, or "
+        "postgresql://user:password@host/db, dynamodb://prefix?region=...",
     )
     REELWORK_BROKER_URL: SecretStr | None = Field(
         None,
         description="Message broker; default sql:, the ledger's own database; "
-        "or redis://user:password@host:6379/0, rediss://, amqp://user:password@host:5672/vhost, amqps://.",
+        "or redis://user:password@host:6379/0, rediss://, amqp://user:password@host:5672/vhost, amqps://, "
+        "sqs://prefix?region=...",
     )
     REELWORK_OBJECTS_URL: str | None = Field(
         None,
-        description="Object store; default file://<data folder>/objects, or s3://bucket/prefix?endpoint=...&region=...",
+        description="Object store; default file://<data folder>/objects, or s3://bucket/prefix?endpoint=...&region=... "
+        "or s3://bucket?input_bucket=... for sources and segments in a bucket of their own.",
+    )
+    INPUT_BUCKET_NAME: str | None = Field(
+        None, description="S3 bucket of sources and segments; unless REELWORK_OBJECTS_URL says where objects are."
+    )
+    OUTPUT_BUCKET_NAME: str | None = Field(None, description="S3 bucket of everything that is made of them.")
+    SEGMENT_COMPLETIONS_TABLE_NAME: str | None = Field(
+        None,
+        description="DynamoDB table of converted segments, by convention PREFIX-segment-completions; the ledger "
+        "is then on DynamoDB, in PREFIX-ledger, unless REELWORK_DATABASE_URL says where it is.",
+    )
+    VIDEO_WORKER_QUEUE_URL: str | None = Field(
+        None,
+        description="SQS queue of the video-worker, by convention PREFIX-q-video_worker-segments; the others have the "
+        "same prefix, unless REELWORK_BROKER_URL says which broker there is.",
+    )
+    AWS_REGION: str | None = Field(None, description="Region of what the four settings above name.")
+    AWS_ENDPOINT_URL: str | None = Field(None, description="Where that is, if not at Amazon, such as an emulator.")
+    REELWORK_S3_NOTIFICATIONS: bool = Field(
+        False,
+        description="Whether the input bucket tells the video-worker's SQS queue of segments, so that nobody else "
+        "needs to; what it does not tell within REELWORK_REPUBLISH_AFTER_SECONDS is sent all the same.",
+    )
+    REELWORK_PIPELINES: str | None = Field(
+        None,
+        description="Pipelines that this installation runs, joined by commas; all by default, and stereo alone where "
+        "VIDEO_WORKER_QUEUE_URL says which broker there is.",
     )
     REELWORK_MODELS_DIR: Path | None = Field(
         None, description="Folder of model weights; default: reelwork/models in the user's cache folder."
@@ -154,22 +184,48 @@ class Config(BaseSettings):
         """With its password, if it has one: nothing may show it."""
         url = self.REELWORK_DATABASE_URL
         given = None if url is None else url.get_secret_value()
+        if not given and self.SEGMENT_COMPLETIONS_TABLE_NAME:
+            return aws.database_url(table=self.SEGMENT_COMPLETIONS_TABLE_NAME, **self._aws)
         return given or f"sqlite:///{self.REELWORK_DATA_DIR.absolute()}/reelwork.db"
 
     @property
     def broker_url(self) -> str:
         """With its password, if it has one: nothing may show it."""
         url = self.REELWORK_BROKER_URL
-        return (None if url is None else url.get_secret_value()) or DEFAULT_BROKER_URL
+        given = None if url is None else url.get_secret_value()
+        if not given and self.VIDEO_WORKER_QUEUE_URL:
+            return aws.broker_url(queue_url=self.VIDEO_WORKER_QUEUE_URL, **self._aws)
+        return given or DEFAULT_BROKER_URL
+
+    @property
+    def queue_urls(self) -> dict[str, str]:
+        """Of queues of SQS that are told by a setting of their own, by our names for them."""
+        told = None if self.REELWORK_BROKER_URL else self.VIDEO_WORKER_QUEUE_URL
+        return {aws.VIDEO_WORKER_QUEUE: told} if told else {}
+
+    @property
+    def pipelines(self) -> frozenset[str] | None:
+        """The names of those that run here; None = all."""
+        if self.REELWORK_PIPELINES:
+            return frozenset(filter(None, map(str.strip, self.REELWORK_PIPELINES.split(","))))
+        return frozenset({"stereo"}) if self.queue_urls else None
 
     @property
     def objects_url(self) -> str:
+        if not self.REELWORK_OBJECTS_URL and (self.INPUT_BUCKET_NAME or self.OUTPUT_BUCKET_NAME):
+            return aws.objects_url(inputs=self.INPUT_BUCKET_NAME, outputs=self.OUTPUT_BUCKET_NAME, **self._aws)
         return self.REELWORK_OBJECTS_URL or f"file://{self.REELWORK_DATA_DIR.absolute()}/objects"
 
     @property
     def uses_data_dir(self) -> bool:
         """A worker that is told where database and objects are has no use for a folder."""
-        return self.REELWORK_DATABASE_URL is None or self.REELWORK_OBJECTS_URL is None
+        has_database = self.REELWORK_DATABASE_URL or self.SEGMENT_COMPLETIONS_TABLE_NAME
+        has_objects = self.REELWORK_OBJECTS_URL or self.INPUT_BUCKET_NAME or self.OUTPUT_BUCKET_NAME
+        return not (has_database and has_objects)
+
+    @property
+    def _aws(self) -> dict[str, str | None]:
+        return {"region": self.AWS_REGION or None, "endpoint": self.AWS_ENDPOINT_URL or None}
 
     def prepare_data_dir(self) -> None:
         """Makes the data folder. Raises ConfigurationError where it cannot be written."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -50,3 +53,12 @@ def test_a_server_gives_the_video_in_ranges(tmp_path: Path) -> None:
         assert (whole.headers["content-type"], len(whole.content)) == ("video/mp4", result["bytes"])
         part = httpx.get(f"{url}{listed['url']}", headers={"Range": "bytes=100-199"})
         assert (part.status_code, part.content) == (206, whole.content[100:200])
+
+
+def test_a_video_worker_alone_does_not_start_with_a_model_that_nobody_knows(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "reelwork.pipelines.stereo.video_worker", "--data", str(tmp_path)]
+    ended = subprocess.run(
+        command, env={**os.environ, "MODEL": "magic"}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "MODEL: no stereo model is called 'magic'; there are: stub, shift, depth" in ended.stderr

@@ -28,6 +28,17 @@ from reelwork.runtime.together import run_together
 from reelwork.settings import Config
 
 POLL_SECONDS: Final = 0.1
+SHARED: Final = (
+    "REELWORK_DATABASE_URL",
+    "REELWORK_BROKER_URL",
+    "REELWORK_OBJECTS_URL",
+    "REELWORK_PIPELINES",
+    "INPUT_BUCKET_NAME",
+    "OUTPUT_BUCKET_NAME",
+    "SEGMENT_COMPLETIONS_TABLE_NAME",
+    "VIDEO_WORKER_QUEUE_URL",
+)
+"""Settings that lead to what others use, too."""
 INTERRUPTED: Final = "interrupted"
 DRAIN_SECONDS: Final = 1.0
 """Once the only job is over or cancelled there is nothing worth waiting for."""
@@ -61,10 +72,10 @@ async def submit_video(backends: Backends, jobs: Jobs, pipeline: str, video: Pat
 def embedded_config(data: Path | None) -> Iterator[Config]:
     """Settings of a run without a server: on a data folder that is gone afterwards, where none is given."""
     with contextlib.ExitStack() as opened:
-        alone: dict[str, None] = {}
+        alone: dict[str, Any] = {}
         if data is None:
-            shared = ("REELWORK_DATABASE_URL", "REELWORK_BROKER_URL", "REELWORK_OBJECTS_URL")
-            alone = dict.fromkeys(shared)  # or others would work on its job
+            alone = dict.fromkeys(SHARED)  # or others would work on its job
+            alone["REELWORK_S3_NOTIFICATIONS"] = False
             data = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="reelwork-")))
         quiet = {} if "REELWORK_LOG_LEVEL" in os.environ else {"REELWORK_LOG_LEVEL": "error"}
         yield load_config(data=data, REELWORK_DRAIN_SECONDS=DRAIN_SECONDS, **quiet, **alone)

@@ -93,7 +93,9 @@ class Announcement(IdentifiedEvent):
 
 
 class AssetEvent(IdentifiedEvent):
-    """Carries one or more assets of a stage."""
+    """Carries one or more assets of a stage. is_told_by_bucket: where buckets notify queues, one tells of it too."""
+
+    is_told_by_bucket: ClassVar[bool] = False
 
     @abstractmethod
     def assets(self) -> Sequence[Asset]: ...

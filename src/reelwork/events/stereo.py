@@ -87,6 +87,7 @@ class SegmentUploaded(AssetEvent):
     """
 
     topic = "segment.uploaded"
+    is_told_by_bucket = True
     model_config = ConfigDict(frozen=True, extra="ignore", ignored_types=(cached_property,))
 
     job_id: JobId = Field(exclude=True)

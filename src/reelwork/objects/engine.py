@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import obstore
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+NO_BUCKET: Final = "reelwork"
 
 
 class Engine:
@@ -17,6 +22,19 @@ class Engine:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+
+    def client_of(self, _key: str) -> Any:
+        """Whoever has the object of this key, or takes it."""
+        return self.client
+
+    def bucket_of(self, _key: str) -> str:
+        """The bucket of the key, as notifications name it; one of a name of ours where there are no buckets."""
+        return NO_BUCKET
+
+    def listed(self, prefix: str) -> Iterator[ObjectMeta]:
+        """Everything below the prefix."""
+        for page in obstore.list(self.client, prefix):
+            yield from page
 
     def path(self, _key: str) -> Path | None:
         """The file that an object is, where objects are files; there may be none."""

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from reelwork.events import JOB_ID_PATTERN
+from reelwork.events.segment_key import SEGMENT_PREFIX as SEGMENT_PREFIX
 from reelwork.events.segment_key import VideoWorkerPayload as VideoWorkerPayload
 from reelwork.events.segment_key import parse_segment_key as parse_segment_key
 from reelwork.events.segment_key import segment_key as segment_key

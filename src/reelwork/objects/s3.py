@@ -7,8 +7,8 @@ relied on. Every wait has a limit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -34,6 +34,7 @@ PING_SECONDS_MAX: Final = 3
 DELETES_AT_A_TIME: Final = 1_000
 
 RIGHTS: Final = "they need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
+READ_RIGHTS: Final = "they need s3:ListBucket and s3:GetObject"
 PROBE_PREFIX: Final = "probe/"
 COPIES_OF_NEW: Final = ("header: if-none-match: *", "multipart", "header: cf-copy-destination-if-none-match: *")
 """How servers are asked to copy to a key only if it has no object: Amazon's way since 2025, its older one, R2's."""
@@ -58,6 +59,14 @@ class S3(Engine):
     def ping(self) -> None:
         with suppress(ObjectNotFound), translated(f"{PROBE_PREFIX}ping"):
             obstore.get(self._pinger, f"{PROBE_PREFIX}ping").bytes()
+
+    def bucket_of(self, _key: str) -> str:
+        return self._address.bucket
+
+    def look(self) -> None:
+        """Raises ConfigurationError where we may not even read, StoreUnavailable where nobody answers."""
+        with self._told(READ_RIGHTS), suppress(ObjectNotFound), translated(f"{PROBE_PREFIX}look"):
+            obstore.get(self.client, f"{PROBE_PREFIX}look").bytes()
 
     def verify(self) -> None:
         """Once is enough: a server does not forget."""
@@ -120,7 +129,7 @@ class S3(Engine):
         """A client that copies to new keys only. Leaves nothing behind unless it is killed."""
         probe = f"{PROBE_PREFIX}{uuid4().hex}"
         keys = [f"{probe}/{number}" for number in range(1 + len(COPIES_OF_NEW))]
-        try:
+        with self._told(RIGHTS):
             with suppress(ObjectNotFound), translated(keys[0]):
                 obstore.get(self.client, keys[0]).bytes()
             with translated(keys[0]):
@@ -131,14 +140,20 @@ class S3(Engine):
             with translated(keys[0]):
                 obstore.head(self.client, keys[0])  # it is not that the server has gone away meanwhile
                 self.delete(keys)
-        except StoreRefuses as error:
-            raise ConfigurationError(f"{self.shown} does not let us in: {error}. {CREDENTIALS}; {RIGHTS}") from None
         if found is None:
             raise ConfigurationError(
                 f"{self.shown} does not copy to a key only if it has no object (If-None-Match on CopyObject or "
                 "CompleteMultipartUpload), which the results of a job stand on; use a server or version that does"
             )
         return found
+
+    @contextmanager
+    def _told(self, rights: str) -> Iterator[None]:
+        """Raises ConfigurationError, which says what rights are needed, where the server does not let us."""
+        try:
+            yield
+        except StoreRefuses as error:
+            raise ConfigurationError(f"{self.shown} does not let us in: {error}. {CREDENTIALS}; {rights}") from None
 
     def _demand_refusal(self, key: str) -> None:
         try:

@@ -31,24 +31,28 @@ class ObjectStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._client = engine.client
+        self._client_of = engine.client_of
 
     @property
     def shown(self) -> str:
         """Where it is, for people."""
         return self._engine.shown
 
+    def bucket_of(self, key: str) -> str:
+        """The bucket of the key, as its notifications name it."""
+        return self._engine.bucket_of(key)
+
     def put(self, key: str, data: bytes) -> None:
         """Writes or replaces an object."""
         with translated(key):
-            obstore.put(self._client, key, data)
+            obstore.put(self._client_of(key), key, data)
         self._engine.settle(key)
 
     def create(self, key: str, data: bytes) -> None:
         """Writes an object that is not there yet. Raises ObjectExists."""
         self._engine.verify()
         with translated(key):
-            obstore.put(self._client, key, data, mode="create", use_multipart=False)
+            obstore.put(self._client_of(key), key, data, mode="create", use_multipart=False)
         self._engine.settle(key)
 
     def promote(self, source: str, key: str) -> bool:
@@ -62,7 +66,7 @@ class ObjectStore:
             except AlreadyExistsError:
                 if self._are_equal(source, key):
                     return False
-                obstore.copy(self._client, source, key, overwrite=True)
+                obstore.copy(self._client_of(key), source, key, overwrite=True)
         self._engine.settle(key)
         return True
 
@@ -70,7 +74,12 @@ class ObjectStore:
         """Writes or replaces an object from a file, in constant memory."""
         with translated(key):
             obstore.put(
-                self._client, key, path, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+                self._client_of(key),
+                key,
+                path,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
             )
         self._engine.settle(key)
 
@@ -80,7 +89,7 @@ class ObjectStore:
         with translated(key):
             putting = asyncio.ensure_future(
                 obstore.put_async(
-                    self._client,
+                    self._client_of(key),
                     key,
                     severable,
                     use_multipart=True,
@@ -102,7 +111,7 @@ class ObjectStore:
         """A file to write an object to in constant memory; the object appears when the block ends well, else not at
         all.
         """
-        writer = PartWriter(self._client, key)
+        writer = PartWriter(self._client_of(key), key)
         try:
             yield cast(IO[bytes], writer)
             writer.finish()
@@ -113,14 +122,14 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         """Raises ObjectNotFound."""
         with translated(key):
-            got = obstore.get(self._client, key)
+            got = obstore.get(self._client_of(key), key)
             if not self._engine.is_remote or got.meta["size"] <= IN_ONE_REQUEST_BYTES_MAX:
                 return bytes(got.bytes())
         return b"".join(self.chunks(key))
 
     def stored(self, key: str) -> StoredObject:
         """An object to be read in parts, by its key. Raises ObjectNotFound."""
-        return StoredObject.opened(self._client, key)
+        return StoredObject.opened(self._client_of(key), key)
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """An object in pieces. Raises ObjectNotFound before the first."""
@@ -128,7 +137,7 @@ class ObjectStore:
             stored = self.stored(key)
             return stored.chunks(0, stored.size_bytes)
         with translated(key):
-            stream = obstore.get(self._client, key).stream(min_chunk_size=CHUNK_BYTES)
+            stream = obstore.get(self._client_of(key), key).stream(min_chunk_size=CHUNK_BYTES)
         return (bytes(chunk) for chunk in stream)
 
     def readable(self, key: str) -> Path | StoredObject:
@@ -146,7 +155,7 @@ class ObjectStore:
     def size(self, key: str) -> int:
         """Bytes. Raises ObjectNotFound."""
         with translated(key):
-            return int(obstore.head(self._client, key)["size"])
+            return int(obstore.head(self._client_of(key), key)["size"])
 
     def exists(self, key: str) -> bool:
         try:
@@ -173,10 +182,9 @@ class ObjectStore:
     def keys(self, prefix: str, *, before_ms: int | None = None) -> Iterator[str]:
         """Of all objects below the prefix; with `before_ms` (epoch ms), of those that were written before."""
         with translated(prefix):
-            for page in obstore.list(self._client, prefix):
-                for meta in page:
-                    if before_ms is None or meta["last_modified"].timestamp() * 1000 < before_ms:
-                        yield meta["path"]
+            for meta in self._engine.listed(prefix):
+                if before_ms is None or meta["last_modified"].timestamp() * 1000 < before_ms:
+                    yield meta["path"]
 
     def remove_cut_off(self, *, before_ms: int) -> int:
         """Removes what writers that were killed left half written before then (epoch ms); returns how many files.

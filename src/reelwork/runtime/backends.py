@@ -13,7 +13,7 @@ from typing import Final
 
 from reelwork.broker import Broker, SqlBroker, Topology, open_broker
 from reelwork.broker.database_bell import DatabaseBell
-from reelwork.errors import StoreUnavailable
+from reelwork.errors import ConfigurationError, StoreUnavailable
 from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.runtime import tracing
@@ -21,6 +21,7 @@ from reelwork.runtime.conductor import Conductor
 from reelwork.runtime.crew import Crew
 from reelwork.runtime.declaration import Catalogue
 from reelwork.runtime.handling import Handling
+from reelwork.runtime.notifications import Notifications
 from reelwork.runtime.recorder import Recorder
 from reelwork.runtime.registry import load_catalogue
 from reelwork.runtime.relay import Relay
@@ -60,6 +61,7 @@ class Backends:
             republish_after_seconds=self.config.REELWORK_REPUBLISH_AFTER_SECONDS,
             bell=DatabaseBell(),
             completion_topics=frozenset(map(self.stages.topic_of, self.catalogue.stage_rules)),
+            notifications=Notifications(self.ledger, self.catalogue) if self.config.REELWORK_S3_NOTIFICATIONS else None,
         )
 
     def sweeper(self, relay: Relay) -> Sweeper:
@@ -112,10 +114,15 @@ async def open_backends(
     declares: makes every queue, and tries what the object store promises; whoever only looks leaves both as they are.
     is_patient: an object store that is away is no hindrance here, and is waited for when it is needed.
     """
-    catalogue = catalogue or load_catalogue()
+    catalogue = catalogue or load_catalogue(config.pipelines)
     world = world or World(reader=ThreadPoolExecutor(1, thread_name_prefix="reelwork-look"))
     if config.uses_data_dir:
         config.prepare_data_dir()
+    if config.REELWORK_S3_NOTIFICATIONS and not config.broker_url.startswith("sqs:"):
+        raise ConfigurationError(
+            "REELWORK_S3_NOTIFICATIONS is on, and buckets notify queues of SQS alone: name them with "
+            "VIDEO_WORKER_QUEUE_URL or REELWORK_BROKER_URL=sqs://PREFIX, or leave it off"
+        )
     lease_seconds = config.REELWORK_LEASE_SECONDS
     broker = open_broker(config.broker_url, lease_seconds=lease_seconds, lease_owner=lease_owner)
     try:

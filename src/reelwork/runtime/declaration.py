@@ -5,7 +5,7 @@ Declarations only say what is; the worker, conductor and sweeper read them and d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -64,10 +64,14 @@ class Subscription:
 
 
 class Service:
-    """A named set of handlers, deployable alone. All replicas of a service share its queues."""
+    """A named set of handlers, deployable alone. All replicas of a service share its queues.
 
-    def __init__(self, name: str) -> None:
+    check: looks, before a worker of it starts, whether it can work with the settings; raises ConfigurationError.
+    """
+
+    def __init__(self, name: str, *, check: Callable[[], None] | None = None) -> None:
         self.name = name
+        self.check = check
         self._subscriptions: list[Subscription] = []
 
     @property
@@ -226,6 +230,13 @@ class Catalogue:
 
     def services(self) -> list[str]:
         return sorted({subscription.service for subscription in self.subscriptions})
+
+    def check_settings(self, services: Collection[str]) -> None:
+        """Raises ConfigurationError where one of the services, all where none is named, cannot work with them."""
+        for pipeline in self.pipelines.values():
+            for service in pipeline.services:
+                if service.check is not None and (not services or service.name in services):
+                    service.check()
 
     def bindings(self) -> list[tuple[str, str]]:
         """(topic, queue) pairs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.metadata import entry_points
 from typing import Final
 
@@ -11,10 +12,22 @@ from reelwork.runtime.declaration import Catalogue, Pipeline
 ENTRY_POINT_GROUP: Final = "reelwork.pipelines"
 
 
-def load_catalogue() -> Catalogue:
-    """Every installed pipeline. Raises ConfigurationError naming one that cannot be loaded."""
+def load_catalogue(names: Collection[str] | None = None) -> Catalogue:
+    """The installed pipelines of these names; None = all.
+
+    Raises ConfigurationError naming one that is not installed or cannot be loaded.
+    """
     pipelines = []
-    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry_point: entry_point.name):
+    installed = entry_points(group=ENTRY_POINT_GROUP)
+    unknown = sorted(set(names or ()) - installed.names)
+    if unknown:
+        known = ", ".join(sorted(installed.names)) or "none"
+        raise ConfigurationError(
+            f"no pipeline is called {', '.join(unknown)}, as REELWORK_PIPELINES says; known: {known}"
+        )
+    for entry_point in sorted(installed, key=lambda entry_point: entry_point.name):
+        if names is not None and entry_point.name not in names:
+            continue
         try:
             pipeline = entry_point.load()
         except Exception as error:

@@ -21,6 +21,7 @@ from reelwork.ledger.records import OutboxRow
 from reelwork.message import Message
 from reelwork.runtime.leadership import RENEW_SECONDS, Leadership
 from reelwork.runtime.metrics.catalogue import COMPLETION_SECONDS, PUBLISHED, REPUBLISHED
+from reelwork.runtime.notifications import Notifications
 from reelwork.runtime.world import World
 
 IDLE_SECONDS: Final = 1.0
@@ -37,7 +38,7 @@ log = structlog.get_logger("reelwork.relay")
 
 class Relay:
     """republish_after_seconds: when to look whether a published event was consumed; doubles with every publication.
-    completion_topics: what it measures the delay of.
+    completion_topics: what it measures the delay of. notifications: where a bucket tells of some events by itself.
 
     Of all relays on one ledger one works at a time, so that what is published once is not published by each of them. A
     broker in the ledger's own database needs none: nothing is left for a relay but what another broker left behind.
@@ -52,11 +53,13 @@ class Relay:
         republish_after_seconds: float,
         bell: DatabaseBell | None = None,
         completion_topics: frozenset[str] = frozenset(),
+        notifications: Notifications | None = None,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._world = world
         self._completion_topics = completion_topics
+        self._notifications = notifications
         self._republish_after_ms = round(republish_after_seconds * 1000)
         self._bell = bell
         self._leadership = None if broker.transactional else Leadership(ledger, LEASE, world=world)
@@ -131,12 +134,13 @@ class Relay:
 
     async def publish(self, rows: Sequence[OutboxRow]) -> bool:
         """False when it is another relay's turn."""
-        messages = list(map(_message, rows))
+        messages = list(map(_message, self._ours(rows)))
         renewing = asyncio.create_task(self._renew())
         try:
             if not await self._leads():
                 return False
-            await self._broker.publish(messages)
+            if messages:
+                await self._broker.publish(messages)
         finally:
             renewing.cancel()
         now_ms = self._world.now_ms()
@@ -144,8 +148,13 @@ class Relay:
             row.sequence: now_ms + self._republish_after_ms * 2 ** min(row.publications, DOUBLINGS_MAX) for row in rows
         }
         await self._call(lambda: self._ledger.mark_published(list(again), look_again_at=again))
-        self._count(rows, now_ms)
+        self._count(self._ours(rows), now_ms)
         return True
+
+    def _ours(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
+        """Without those that a bucket tells of; whether it has done so is looked at like any other publication."""
+        notifications = self._notifications
+        return rows if notifications is None else [row for row in rows if not notifications.leaves(row)]
 
     def _count(self, rows: Sequence[OutboxRow], now_ms: int) -> None:
         fresh = [row for row in rows if not row.publications]
@@ -177,6 +186,8 @@ class Relay:
     async def _lost(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
         consumers = await self._call(self._ledger.consumers, [row.event_id for row in rows])
         unconsumed = [row for row in rows if not self._is_consumed(row, consumers[row.event_id])]
+        if self._notifications is not None:
+            unconsumed = await self._call(self._notifications.unheard, unconsumed)
         return [row for row in unconsumed if row.queue is None or await self._awaits_replay(row, row.queue)]
 
     def _is_consumed(self, row: OutboxRow, consumers: Mapping[str, int]) -> bool:

@@ -178,11 +178,12 @@ class Supervisor:
 
 
 def check_services(catalogue: Catalogue, services: Sequence[str]) -> None:
-    """Raises ConfigurationError naming the known ones."""
+    """Raises ConfigurationError naming the known ones, or for settings that one of them cannot work with."""
     known = catalogue.services()
     unknown = sorted(set(services) - set(known))
     if unknown:
         raise ConfigurationError(f"no service is called {', '.join(unknown)}; there are: {', '.join(known)}")
+    catalogue.check_settings(services)
 
 
 def worker_environment(config: Config) -> dict[str, str]:

@@ -27,6 +27,12 @@ class TestReading:
         address = S3Address.of("s3://bucket?endpoint=https://r2.example.com:9000&style=virtual")
         assert address.client_settings(address.endpoint)["endpoint"] == "https://bucket.r2.example.com:9000"
 
+    def test_inputs_can_have_a_bucket_of_their_own(self) -> None:
+        address = S3Address.of("s3://made?input_bucket=given")
+        assert (address.bucket, address.input_bucket, address.is_virtual) == ("made", "given", True)
+        assert address.shown == "s3://made and s3://given"
+        assert not S3Address.of("s3://made?input_bucket=giv.en").is_virtual
+
 
 @pytest.mark.parametrize(
     ("url", "told"),
@@ -47,6 +53,9 @@ class TestReading:
         ("s3://bucket/a//b", "cannot be a prefix"),
         ("s3://bucket/a/../b", "cannot be a prefix"),
         ("s3://bucket/a%2Fb", "cannot be a prefix"),
+        ("s3://bucket?input_bucket=Given", "'Given' is not the name of a bucket"),
+        ("s3://bucket?input_bucket=bucket", "must be another than the bucket of the URL"),
+        ("s3://bucket/prefix?input_bucket=given", "which then has no prefix"),
         ("s3://bucket#s3cret", "must hold no credentials"),
         ("s3://[bucket", "cannot be read"),
     ],

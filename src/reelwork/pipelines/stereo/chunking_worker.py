@@ -11,17 +11,16 @@ from reelwork.media import MediaFile, check_sound, cut_segments, plan_cuts, samp
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import segment_key, stereo_plan_key
 from reelwork.pipelines.stereo.models import load_model
-from reelwork.pipelines.stereo.parameters import StereoJob
+from reelwork.pipelines.stereo.parameters import StereoJob, check_settings
 from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.pipelines.stereo.source import frame_index_of
 from reelwork.runtime import Context, Service
 from reelwork.vision.opencv import Picture
 
-INPUT_BUCKET: Final = "reelwork"
 FRAMES_SAMPLED: Final = 32
 """Of a video, to see how deep it is."""
 
-chunking_worker = Service("chunking-worker")
+chunking_worker = Service("chunking-worker", check=check_settings)
 
 
 @chunking_worker.on(StereoSubmitted, queue="q.chunking_worker.jobs")
@@ -60,5 +59,5 @@ def handle_segments_planned(event: SegmentsPlanned, context: Context) -> None:
         key = segment_key(event.job_id, segment_index, event.total_segments, job.mode)
         context.objects.put(key, data)
         sequencer = hashlib.sha256(data).hexdigest()[:16].upper()
-        context.emit(SegmentUploaded.of(INPUT_BUCKET, key, size=len(data), sequencer=sequencer))
+        context.emit(SegmentUploaded.of(context.objects.bucket_of(key), key, size=len(data), sequencer=sequencer))
         del data  # or two segments would be in memory

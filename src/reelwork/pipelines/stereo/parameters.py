@@ -6,8 +6,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reelwork.errors import ConfigurationError
 from reelwork.events import Mode
-from reelwork.pipelines.stereo.models import check_model
+from reelwork.pipelines.stereo.models import UnknownModel, check_model
 from reelwork.settings import Config
 
 DEFAULT_SEGMENT_SECONDS: Final = 10.0
@@ -40,6 +41,14 @@ class StereoJob(StereoParameters):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     input: StereoInput | None = None
+
+
+def check_settings() -> None:
+    """Raises ConfigurationError for a model that nobody knows here."""
+    try:
+        check_model(Config().MODEL)
+    except UnknownModel as error:
+        raise ConfigurationError(f"MODEL: {error}") from error
 
 
 def check_parameters(parameters: StereoParameters) -> None:

@@ -1,9 +1,14 @@
-"""Converts one segment: fetches it, makes two views of every frame, and puts the result where its index says."""
+"""Converts one segment: fetches it, makes two views of every frame, and puts the result where its index says.
+
+Run as a program it is `reelwork worker video-worker`.
+"""
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.metadata import entry_points
 from typing import Any, Final
 
 from reelwork.errors import ObjectNotFound, UnreadableMedia
@@ -13,16 +18,15 @@ from reelwork.media import count_frames
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import build_output_segment_key, input_key, stage_output_key, stereo_plan_key
 from reelwork.pipelines.stereo.models import DepthRange, StereoModel, load_model
-from reelwork.pipelines.stereo.parameters import StereoJob, StereoParameters, check_parameters
+from reelwork.pipelines.stereo.parameters import StereoJob, StereoParameters, check_parameters, check_settings
 from reelwork.pipelines.stereo.plan import StereoPlan
 from reelwork.pipelines.stereo.segment_completion import SegmentCompletion
 from reelwork.runtime import Context, Service
 
 PIPELINE: Final = "stereo"
 SEGMENTS_STAGE: Final = "segments"
-OUTPUT_BUCKET: Final = "reelwork"
 
-video_worker = Service("video-worker")
+video_worker = Service("video-worker", check=check_settings)
 
 
 def job_of_segment(event: SegmentUploaded, objects: ObjectStore) -> NewJob:
@@ -72,7 +76,7 @@ def handle_segment_uploaded(event: SegmentUploaded, context: Context) -> dict[st
     completion = SegmentCompletion(
         job_id=payload.job_id,
         segment_index=payload.segment_index,
-        output_s3_uri=f"s3://{OUTPUT_BUCKET}/{key}",
+        output_s3_uri=f"s3://{objects.bucket_of(key)}/{key}",
         completed_at=datetime.now(UTC),
         total_segments=payload.total_segments,
     )
@@ -91,3 +95,13 @@ def depth_range_of(job_id: str, objects: ObjectStore) -> DepthRange | None:
 def loaded(name: str) -> StereoModel:
     """Models keep their weights from one segment to the next."""
     return load_model(name)
+
+
+def main() -> None:
+    (reelwork,) = entry_points(group="console_scripts", name="reelwork")
+    sys.argv[1:1] = ["worker", video_worker.name]
+    reelwork.load()()
+
+
+if __name__ == "__main__":
+    main()
