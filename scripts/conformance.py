@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
-    "broker": ("memory", "rabbitmq", "redis", "sql-on-sqlite", "sql-on-postgresql"),
+    "broker": ("memory", "rabbitmq", "redis", "sqs", "sql-on-sqlite", "sql-on-postgresql"),
     "ledger": ("sqlite", "postgresql"),
 }
 FOLDERS = [f"tests/conformance/{room}" for room in ROOMS]

@@ -21,8 +21,10 @@ from tests.clock import ManualClock
 from tests.kept_server import KeptServer, demand
 
 REGION: Final = "us-east-1"
+SWITCH_SECONDS: Final = 0.5
+"""Its handlers take no locks, and are let come to their end before another runs."""
 ACCOUNT: Final = "123456789012"
-CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-s3cret"}
 
 
 class MotoServer(KeptServer):
@@ -63,6 +65,18 @@ def shared_server() -> MotoServer:
     return MotoServer()
 
 
+def fresh_url(clock: ManualClock | None = None) -> str:
+    """Of queues that nobody else uses, and that are made when they are needed. clock: that they go by; or the
+    machine's own. A request waits no longer than a second there, for it goes on when whoever asked has gone.
+    """
+    server = shared_server()
+    if clock is None:
+        server.run()
+    else:
+        server.follow(clock)
+    return f"sqs://{server.new_name()}?region={REGION}&endpoint={server.url}&create=yes&poll=1"
+
+
 class _Clock:
     """Of SQS, in ms: the machine's own, or one that stands at a moment so long after the first that it stood at."""
 
@@ -87,6 +101,7 @@ def main() -> None:
     import moto.sqs.models
     from moto.server import ThreadedMotoServer
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     clock = _Clock()
     moto.sqs.models.unix_time_millis = lambda *_: clock()
     moto.sqs.models.Message.visible = property(lambda message: clock() >= message.visible_at)  # on the millisecond

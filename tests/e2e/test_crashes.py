@@ -21,7 +21,7 @@ import pytest
 from reelwork.ledger import JobStatus, Ledger, open_ledger
 from reelwork.pipelines.analyze import VideoFilePipelineService
 from reelwork.pipelines.analyze.analyzer import RANGES_STAGE
-from tests import rabbitmq, valkey
+from tests import moto, rabbitmq, valkey
 from tests.clips import write_clip
 from tests.e2e.commands import Running, running
 from tests.seaweed import CREDENTIALS, seaweed_server
@@ -30,7 +30,9 @@ from tests.valkey import valkey_server
 
 FRAMES, RANGE_FRAMES, RANGES = 1500, 150, 10
 RANGES_STREAM = "reelwork:q.analyzer.ranges"
-FRESH_URLS = {"redis": valkey.fresh_url, "rabbitmq": rabbitmq.fresh_url}
+FRESH_URLS = {"redis": valkey.fresh_url, "rabbitmq": rabbitmq.fresh_url, "sqs": moto.fresh_url}
+ON_AWS = {**moto.CREDENTIALS, "REELWORK_LEASE_SECONDS": "2"}
+"""What a killed process held comes back when its lease has ended, and no sooner."""
 KILLS = 3
 JOB_SECONDS_MAX = 90.0
 ANALYZER = f"""
@@ -104,10 +106,14 @@ def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
     return status
 
 
-@pytest.mark.parametrize("broker", ["sql", "redis", "rabbitmq"])
+@pytest.mark.parametrize("broker", ["sql", "redis", "rabbitmq", "sqs"])
 def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: Mapping[str, str], broker: str) -> None:
     if broker in FRESH_URLS:
-        environment = {**environment, "REELWORK_BROKER_URL": FRESH_URLS[broker]()}
+        environment = {
+            **environment,
+            "REELWORK_BROKER_URL": FRESH_URLS[broker](),
+            **(ON_AWS if broker == "sqs" else {}),
+        }
     clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES, keyframe_interval=50)
     serve = ("serve", "--data", tmp_path / "data", "--port", "0", "--workers", "2")
     with running(serve, environment=environment) as server:

@@ -118,7 +118,7 @@ def _broker(config: Config) -> Finding:
             await broker.close()
 
     try:
-        broker = open_broker(config.broker_url)
+        broker = open_broker(config.broker_url, region=config.AWS_REGION, endpoint=config.AWS_ENDPOINT_URL)
     except ReelworkError as error:
         return Finding("broker", Health.BROKEN, str(error), "set REELWORK_BROKER_URL right, or unset it")
     if broker is None:

@@ -12,6 +12,7 @@ EXTRAS: Final = {
     "postgresql": ("psycopg",),
     "redis": ("redis",),
     "rabbitmq": ("aiormq",),
+    "aws": ("aiobotocore", "boto3", "botocore"),
 }
 
 

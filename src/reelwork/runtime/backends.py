@@ -124,7 +124,14 @@ async def open_backends(
             "VIDEO_WORKER_QUEUE_URL or REELWORK_BROKER_URL=sqs://PREFIX, or leave it off"
         )
     lease_seconds = config.REELWORK_LEASE_SECONDS
-    broker = open_broker(config.broker_url, lease_seconds=lease_seconds, lease_owner=lease_owner)
+    broker = open_broker(
+        config.broker_url,
+        lease_seconds=lease_seconds,
+        lease_owner=lease_owner,
+        region=config.AWS_REGION,
+        endpoint=config.AWS_ENDPOINT_URL,
+        queue_urls=config.queue_urls,
+    )
     try:
         with _named("REELWORK_DATABASE_URL"):
             ledger = await asyncio.to_thread(open_ledger, config.database_url, clock=world.clock)

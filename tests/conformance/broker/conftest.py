@@ -16,9 +16,10 @@ import pytest
 from reelwork.broker import Broker, Delivery, MemoryBroker, Message, SqlBroker, Topology
 from reelwork.broker.rabbitmq import RabbitBroker
 from reelwork.broker.redis import RedisBroker
+from reelwork.broker.sqs import SqsBroker
 from reelwork.ledger import Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
-from tests import rabbitmq
+from tests import moto, rabbitmq
 from tests.clock import ManualClock
 from tests.conformance.ledger.stores import STORES
 from tests.valkey import fresh_url
@@ -43,6 +44,12 @@ def rabbit_broker(ledger: SqlLedger) -> Broker:
     return RabbitBroker(rabbitmq.fresh_url(), clock=ledger.clock, lease_seconds=LEASE_SECONDS)
 
 
+def sqs_broker(ledger: SqlLedger) -> Broker:
+    """Its queues go by the ledger's clock."""
+    assert isinstance(ledger.clock, ManualClock)
+    return SqsBroker(moto.fresh_url(ledger.clock), clock=ledger.clock, lease_seconds=LEASE_SECONDS)
+
+
 class Ability(StrEnum):
     """What not every engine can do."""
 
@@ -62,6 +69,7 @@ BROKERS: Mapping[str, Engine] = {
     "memory": Engine(memory_broker, "sqlite"),
     "rabbitmq": Engine(rabbit_broker, "sqlite", frozenset(Ability)),
     "redis": Engine(redis_broker, "sqlite"),
+    "sqs": Engine(sqs_broker, "sqlite", frozenset({Ability.LOOKS_INSIDE})),
     "sql-on-sqlite": Engine(sql_broker, "sqlite"),
     "sql-on-postgresql": Engine(sql_broker, "postgresql"),
 }
@@ -112,6 +120,13 @@ class Bench:
 
 def event_ids(deliveries: list[Delivery]) -> list[str]:
     return [delivery.message.event_id for delivery in deliveries]
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the emulator of AWS."""
+    for name, value in moto.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

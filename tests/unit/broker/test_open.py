@@ -11,6 +11,7 @@ from reelwork.broker import open_broker
 from reelwork.broker.rabbitmq import RabbitBroker
 from reelwork.broker.rabbitmq.address import RabbitAddress
 from reelwork.broker.redis.address import RedisAddress
+from reelwork.broker.sqs.address import SqsAddress
 from reelwork.errors import ConfigurationError
 
 
@@ -39,7 +40,7 @@ def test_rabbitmq(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("sqs:", "broker 'sqs:' is not supported; use sql:, redis://"),
+        ("nats:", "broker 'nats:' is not supported; use sql:, redis://"),
         ("kafka://user:s3cret@host", "broker kafka://... is not supported"),
         ("redis:", "names no Redis server"),
         ("redis://host:port", "cannot be read"),
@@ -60,6 +61,14 @@ def test_rabbitmq(url: str) -> None:
             "amqp://user:s3cret@host?cafile=/etc/hosts",
             "cafile in the broker's URL is for TLS: begin the URL with amqps",
         ),
+        ("sqs://key:s3cret@studio", "credentials do not belong into the URL of SQS: set AWS_ACCESS_KEY_ID"),
+        ("sqs://studio/queue", "names no queues of SQS"),
+        ("sqs://a.b", "'a.b' cannot be a prefix of queues"),
+        ("sqs://studio?colour=red", "unknown option 'colour'; there are region, endpoint, create, poll"),
+        ("sqs://studio?region=Frankfurt", "'Frankfurt' is no region of AWS"),
+        ("sqs://studio?endpoint=localhost:4566", "the endpoint of SQS must be an address such as http://"),
+        ("sqs://studio?create=maybe", "create=maybe in the broker's URL is neither yes nor no"),
+        ("sqs://studio?poll=60", "poll=60 in the broker's URL must be 1 to 20 seconds"),
         ("amqps://user:s3cret@host?cafile=/no/such", "cafile in the broker's URL names '/no/such', which is not there"),
     ],
 )
@@ -69,7 +78,10 @@ def test_refused(url: str, why: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("scheme", "package", "extra"), [("redis", "redis", "redis"), ("amqp", "aiormq", "rabbitmq")])
+@pytest.mark.parametrize(
+    ("scheme", "package", "extra"),
+    [("redis", "redis", "redis"), ("amqp", "aiormq", "rabbitmq"), ("sqs", "aiobotocore", "aws")],
+)
 def test_without_its_package_it_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, scheme: str, package: str, extra: str
 ) -> None:
@@ -112,6 +124,26 @@ def test_an_address_of_rabbitmq(url: str, shown: str, vhost: str, user: str, pre
     assert (address.consumer_timeout_seconds, "prefix" in address.url) == (1_800, False)
     assert ("s3cret" in address.url) == ("s3cret" in url)
     assert "s3cret" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "creates", "poll_seconds"),
+    [
+        ("sqs:", "sqs://reelwork?region=eu-central-1&endpoint=http://127.0.0.1:4566", False, 20),
+        ("sqs://studio?region=us-east-1", "sqs://studio?region=us-east-1&endpoint=http://127.0.0.1:4566", False, 20),
+        (
+            "sqs://?endpoint=https://h&create=yes&poll=5",
+            "sqs://reelwork?region=eu-central-1&endpoint=https://h",
+            True,
+            5,
+        ),
+    ],
+)
+def test_an_address_of_sqs(url: str, shown: str, creates: bool, poll_seconds: int) -> None:
+    """What the URL does not name is taken from the settings of AWS."""
+    address = SqsAddress.of(url, region="eu-central-1", endpoint="http://127.0.0.1:4566")
+    assert (address.shown, address.creates, address.poll_seconds) == (shown, creates, poll_seconds)
+    assert SqsAddress.of("sqs://studio").shown == "sqs://studio"
 
 
 def test_how_long_rabbitmq_lets_a_delivery_be_in_hand() -> None:
