@@ -19,14 +19,10 @@ from typing import Any, Final
 
 import av
 
-try:
-    import imageio_ffmpeg
-except ModuleNotFoundError:
-    raise SystemExit("it measures beside ffmpeg, which is not here: .venv/bin/pip install imageio-ffmpeg") from None
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from clip import HEIGHT, KEYFRAME_INTERVAL, RATE, WIDTH, pictures, repeated
+from contenders.system import OTHERS
 from measuring import CACHE, PAIRS_MIN, Spread, alternated, scratch_folder, stopwatch, where, where_in_words
 
 from reelwork.media import convert_frames, count_frames, cut_segments, join_segments, plan_cuts
@@ -74,17 +70,24 @@ def through_reelwork(source: Path, folder: Path) -> None:
         del data  # or two segments would be in memory
     keys = [segment_key(JOB, segment_index, total, "sbs") for segment_index in range(total)]
     segments = [partial(objects.readable, key) for key in keys]
-    output = folder / "joined.mp4"
-    join_segments(segments, plan, source, output)
-    objects.put_file("attempt.mp4", output)
-    output.unlink()
+    with objects.staged("attempt.mp4") as output:
+        join_segments(segments, plan, source, output)
     objects.promote("attempt.mp4", final_key(JOB))
     objects.delete(["attempt.mp4"])
 
 
-def through_ffmpeg(source: Path, folder: Path) -> None:
+def ffmpeg() -> str:
+    """The program that imageio-ffmpeg brings, by its path."""
+    asked = [str(OTHERS / "python"), "-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"]
+    try:
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit("it measures beside ffmpeg, which `make bench` installs in .venv-bench") from None
+
+
+def through_ffmpeg(program: str, source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    quiet = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+    quiet = [program, "-y", "-loglevel", "error"]
     cut = ["-c", "copy", "-f", "segment", "-segment_time", str(SEGMENT_SECONDS), "-reset_timestamps", "1"]
     subprocess.run([*quiet, "-i", str(source), *cut, str(folder / "%05d.mp4")], check=True)
     names = sorted(folder.glob("[0-9]*.mp4"))
@@ -103,7 +106,7 @@ def seconds_of(work: Callable[[Path, Path], None], source: Path, parent: Path, p
     seconds, peak = receiver.recv()
     process.join()
     if process.exitcode:
-        raise SystemExit(f"{work.__name__} ended with {process.exitcode}")
+        raise SystemExit(f"{work} ended with {process.exitcode}")
     peaks.append(peak)
     shutil.rmtree(folder)
     return float(seconds)
@@ -141,12 +144,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     asked = parser.parse_args()
     source = large_video(CACHE / "benchmarks", asked.megabytes * 10**6)
+    others = partial(through_ffmpeg, ffmpeg())
     peaks: dict[str, list[float]] = {"reelwork": [], "ffmpeg": []}
     with scratch_folder(CACHE / "benchmarks") as folder:
         place = where(folder)
         ratio = alternated(
             lambda: seconds_of(through_reelwork, source, folder, peaks["reelwork"]),
-            lambda: seconds_of(through_ffmpeg, source, folder, peaks["ffmpeg"]),
+            lambda: seconds_of(others, source, folder, peaks["ffmpeg"]),
             asked.pairs,
         )
         models = conversion(source, [name for name in asked.models.split(",") if name], asked.pairs)

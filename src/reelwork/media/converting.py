@@ -6,9 +6,9 @@ The same segment gives the same bytes: two workers on one segment do not contrad
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -18,6 +18,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from reelwork.errors import UndecodableFrames, UnreadableMedia
+from reelwork.media.source import NO_DECODING
 
 Picture = npt.NDArray[np.uint8]
 """Blue, green and red, (height, width, 3)."""
@@ -62,7 +63,7 @@ def frames_of(data: bytes, *, count_max: int) -> Iterator[Picture]:
 
 def count_frames(data: bytes) -> int:
     """How many frames an MP4 file presents, by its packets. Raises UnreadableMedia."""
-    with _opened(data) as container:
+    with _opened(data, NO_DECODING) as container:
         stream = container.streams.video[0]
         return sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
 
@@ -75,9 +76,11 @@ def even(picture: Picture) -> Picture:
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _opened(data: bytes) -> InputContainer:
+def _opened(data: bytes, options: Mapping[str, str] | None = None) -> InputContainer:
+    """options: of its pictures' decoder."""
+    decoders: list[Any] = [dict(options)] if options else []
     try:
-        return av.open(io.BytesIO(data), "r", format="mp4")
+        return av.open(io.BytesIO(data), "r", format="mp4", stream_options=decoders)
     except av.FFmpegError as error:
         raise UnreadableMedia(f"the segment is not a video ({error.strerror})") from error
 

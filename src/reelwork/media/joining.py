@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -28,7 +28,12 @@ from reelwork.media.source import VideoSource, open_video
 
 SOUND_IN_MP4: Final = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "mp2", "dts"})
 TIME_ERROR_SECONDS_MAX: Final = 0.001
-OPTIONS: Final = {"movflags": "+faststart"}
+TABLES_BEHIND: Final = {"movflags": "+faststart"}
+"""Written last and moved to the beginning, which writes everything twice."""
+TABLE_BYTES_PER_PACKET: Final = 48
+"""At most: its size, place, times, and a mark where it is a keyframe (ISO/IEC 14496-12, 8.6 and 8.7)."""
+TABLE_BYTES_MIN: Final = 64 << 10
+TABLE_BYTES_MAX: Final = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -60,17 +65,46 @@ def join_segments(
 
     Raises UnreadableMedia for segments that do not belong together, or a result that is not whole.
     """
+    found = [*segments]
+    try:
+        joined = _written(found, plan, source, output, tables_first=True)
+    except av.error.ArgumentError:  # there are more packets than the tables of the source had let expect
+        joined = _written(found, plan, source, output, tables_first=False)
+    _verify(output, joined.sound_packets, plan)
+    return joined
+
+
+def _written(
+    segments: Sequence[Callable[[], MediaFile]],
+    plan: CutPlan,
+    source: MediaFile | None,
+    output: Path,
+    *,
+    tables_first: bool,
+) -> JoinedVideo:
+    """tables_first: room is kept for them at the beginning, if anybody knows how much they need."""
     with ExitStack() as opened:
         given = None if source is None else opened.enter_context(open_video(source))
-        made = opened.enter_context(av.open(str(output), "w", format="mp4", options=OPTIONS))
+        room = _room_for_tables(given, plan) if tables_first else 0
+        options = {"moov_size": str(room)} if room else TABLES_BEHIND
+        made = opened.enter_context(av.open(str(output), "w", format="mp4", options=options))
         joint = _Joint(made, plan)
-        sound = _Sound(given, made)
         pictures = joint.packets(segments)
         first = next(pictures)  # the stream must be there before the first packet of any other is written
+        sound = _Sound(given, made)
         for _, _, packet in heapq.merge(_chained(first, pictures), sound.packets()):
             made.mux(packet)
-    _verify(output, sound.count, plan)
     return JoinedVideo(joint.frames, plan.duration_seconds, sound.count)
+
+
+def _room_for_tables(given: VideoSource | None, plan: CutPlan) -> int:
+    packets = plan.frame_count
+    for stream in given.container.streams.audio if given is not None else ():
+        if not stream.frames:
+            return 0
+        packets += stream.frames
+    room = TABLE_BYTES_MIN + packets * TABLE_BYTES_PER_PACKET
+    return room if room <= TABLE_BYTES_MAX else 0
 
 
 Timed = tuple[float, int, "Packet[Any]"]
@@ -122,7 +156,7 @@ class _Joint:
         for number, (segment, find) in enumerate(zip(self.plan.segments, segments, strict=False)):
             before, came = self.frames, number + 1
             try:
-                with open_video(find()) as source:
+                with open_video(find(), is_ours=True) as source:
                     yield from self._of_segment(source, segment.pts * self.plan.time_base, number)
             except UnsupportedMedia as error:
                 raise UnreadableMedia(f"segment {number} is not a video: {error}") from error
@@ -169,7 +203,7 @@ class _Joint:
 def _verify(output: Path, sound_packets: int, plan: CutPlan) -> None:
     """Reads all packets of what was written."""
     frames, sounds, first, last = 0, 0, math.inf, -math.inf
-    with open_video(output) as made:
+    with open_video(output, is_ours=True) as made:
         for packet in made.container.demux():
             stream = packet.stream
             if isinstance(stream, AudioStream):

@@ -26,6 +26,9 @@ from reelwork.media.wholeness import missing_part
 VIDEO_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut"
 VP8_SHOW_FRAME = 0x10  # RFC 6386, 9.1
 IO_BUFFER_BYTES = 64 << 10  # what FFmpeg asks for at a time, of what is no file
+NO_PROBE = {"probesize": "32", "fpsprobesize": "0"}
+NO_DECODING = {"skip_frame": "all"}
+OWN_STREAMS_MAX = 64  # more are looked at, which takes longer
 SOUND_CONTAINERS = "wav,mp3,flac,aac"  # opened only to say "sound only" instead of "not a video"
 
 T = TypeVar("T")
@@ -69,13 +72,14 @@ class VideoSource:
 
 
 @contextmanager
-def open_video(media: MediaFile) -> Iterator[VideoSource]:
+def open_video(media: MediaFile, *, is_ours: bool = False) -> Iterator[VideoSource]:
     """Open the first video stream of a file (a cover picture is none); close it at the end of the block.
 
-    The decoder gets one thread: parallelism belongs to ranges, and a range must cost what it says.
+    The decoder gets one thread: parallelism belongs to ranges, and a range must cost what it says. is_ours: an MP4 file
+    that was written here, and whose tables say all there is to know for copying: no picture is decoded to look.
     """
     ranged = None if isinstance(media, Path) else RangedFile(media)
-    with _open_container(media, ranged) as container:
+    with _open_container(media, ranged, is_ours=is_ours) as container:
         stream = _first_video_stream(container)
         stream.codec_context.thread_count = 1
         yield VideoSource(
@@ -88,15 +92,21 @@ def open_video(media: MediaFile) -> Iterator[VideoSource]:
         )
 
 
-def _open_container(media: MediaFile, ranged: RangedFile | None) -> InputContainer:
+def _open_container(media: MediaFile, ranged: RangedFile | None, *, is_ours: bool) -> InputContainer:
     formats = {"format_whitelist": f"{VIDEO_CONTAINERS},{SOUND_CONTAINERS}"}
     file: Any = _Silent(ranged) if ranged is not None else f"file:{media}"
     if isinstance(media, Path):
         media.open("rb").close()  # a file that is absent or may not be read is no fault of its content
     options = {**formats, "protocol_whitelist": "file" if ranged is None else "none"}
+    decoders: list[Any] = [NO_DECODING] * OWN_STREAMS_MAX if is_ours else []
     try:
         container: InputContainer = av.open(
-            file, "r", container_options=options, metadata_errors="replace", buffer_size=IO_BUFFER_BYTES
+            file,
+            "r",
+            container_options={**options, **(NO_PROBE if is_ours else {})},
+            stream_options=decoders,
+            metadata_errors="replace",
+            buffer_size=IO_BUFFER_BYTES,
         )
         _raise_failure(ranged)
         return container

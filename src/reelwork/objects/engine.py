@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import obstore
+
+from reelwork.objects.failures import translated
+from reelwork.objects.part_writer import PART_BYTES, PARTS_AT_ONCE
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -39,6 +44,22 @@ class Engine:
     def path(self, _key: str) -> Path | None:
         """The file that an object is, where objects are files; there may be none."""
         return None
+
+    @contextlib.contextmanager
+    def staged(self, key: str) -> Iterator[Path]:
+        """A path for a file that becomes the object when the block ends well."""
+        with tempfile.TemporaryDirectory(prefix="reelwork-") as folder:
+            path = Path(folder) / "object"
+            yield path
+            with translated(key):
+                obstore.put(
+                    self.client_of(key),
+                    key,
+                    path,
+                    use_multipart=True,
+                    chunk_size=PART_BYTES,
+                    max_concurrency=PARTS_AT_ONCE,
+                )
 
     def ping(self) -> None:
         """Raises StoreUnavailable when nothing can be stored here."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError
@@ -37,6 +38,19 @@ class Folder(Engine):
 
     def path(self, key: str) -> Path | None:
         return self._folder / key
+
+    @contextlib.contextmanager
+    def staged(self, key: str) -> Iterator[Path]:
+        """Where the object will lie, with digits behind the mark, as obstore's own: no listing shows such a file."""
+        path = self._folder / f"{key}{STAGED_MARK}{uuid4().int}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+            os.replace(path, self._folder / key)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            self._prune(key)
+            raise
 
     def ping(self) -> None:
         if not os.access(self._folder, os.W_OK | os.X_OK):

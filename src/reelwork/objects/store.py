@@ -70,17 +70,14 @@ class ObjectStore:
         self._engine.settle(key)
         return True
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Writes or replaces an object from a file, in constant memory."""
-        with translated(key):
-            obstore.put(
-                self._client_of(key),
-                key,
-                path,
-                use_multipart=True,
-                chunk_size=PART_BYTES,
-                max_concurrency=PARTS_AT_ONCE,
-            )
+    @contextlib.contextmanager
+    def staged(self, key: str) -> Iterator[Path]:
+        """A path for a file that has to be a file while it is made; it becomes the object when the block ends well.
+
+        Where objects are files it lies among them, and is not copied; else it is uploaded in constant memory.
+        """
+        with self._engine.staged(key) as path:
+            yield path
         self._engine.settle(key)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> None:

@@ -218,12 +218,29 @@ class TestWriters:
 
 class TestFiles:
     @pytest.mark.parametrize("size", [0, 5, 2 * PART_BYTES + 777])
-    def test_a_file_is_put_as_it_is(self, objects: ObjectStore, tmp_path: Path, size: int) -> None:
+    def test_a_file_becomes_an_object_when_it_is_whole(self, objects: ObjectStore, size: int) -> None:
         data = pattern(size)
-        (tmp_path / "file").write_bytes(data)
-        objects.put("k", b"before")
-        objects.put_file("k", tmp_path / "file")
-        assert read(objects, "k") == data
+        objects.put("a/b/k", b"before")
+        with objects.staged("a/b/k") as path:
+            path.write_bytes(data)
+            assert objects.get("a/b/k") == b"before"
+            assert list(objects.keys("")) == ["a/b/k"]
+        assert read(objects, "a/b/k") == data
+        assert not path.exists()
+
+    def test_nothing_is_left_of_one_that_is_given_up(self, objects: ObjectStore) -> None:
+        paths: list[Path] = []
+
+        def give_up() -> None:
+            with objects.staged("a/b/k") as path:
+                path.write_bytes(b"half")
+                paths.append(path)
+                raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            give_up()
+        assert not objects.exists("a/b/k")
+        assert not paths[0].parent.exists()
 
 
 class TestPromotion:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlencode
 
 import boto3
@@ -43,13 +42,13 @@ def alone(bucket: str) -> ObjectStore:
     return open_objects(url(bucket))
 
 
-def test_the_key_says_which_bucket_it_is(objects: ObjectStore, names: tuple[str, str], tmp_path: Path) -> None:
+def test_the_key_says_which_bucket_it_is(objects: ObjectStore, names: tuple[str, str]) -> None:
     inputs, outputs = names
-    (tmp_path / "final.mp4").write_bytes(b"final")
     objects.put(SOURCE, b"source")
     with objects.writer(SEGMENT) as file:
         file.write(b"segment")
-    objects.put_file(RESULT, tmp_path / "final.mp4")
+    with objects.staged(RESULT) as path:
+        path.write_bytes(b"final")
     assert [objects.bucket_of(key) for key in (SOURCE, SEGMENT, RESULT)] == [inputs, inputs, outputs]
     assert {SOURCE, SEGMENT} == set(alone(inputs).keys(""))
     assert {RESULT} == set(alone(outputs).keys(""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from reelwork.errors import UnreadableMedia
-from reelwork.media import CutPlan, check_sound, cut_segments, join_segments, plan_cuts
+from reelwork.media import CutPlan, check_sound, cut_segments, join_segments, joining, place_segments, plan_cuts
 from tests.clips import remux, write_clip
 from tests.unit.media.conftest import Clips
 
@@ -53,11 +54,15 @@ REFUSED = {
 
 
 def joined(path: Path, plan: CutPlan, segments: list[bytes], output: Path) -> Path:
-    files = [output.with_name(f"segment-{number}.mp4") for number in range(len(segments))]
+    join_segments(written(segments, output), plan, path, output)
+    return output
+
+
+def written(segments: list[bytes], beside: Path) -> list[Callable[[], Path]]:
+    files = [beside.with_name(f"segment-{number}.mp4") for number in range(len(segments))]
     for file, data in zip(files, segments, strict=True):
         file.write_bytes(data)
-    join_segments([lambda file=file: file for file in files], plan, path, output)
-    return output
+    return [lambda file=file: file for file in files]  # type: ignore[misc]
 
 
 def sound_of(path: Path) -> list[tuple[float, str]]:
@@ -178,6 +183,71 @@ class TestWhatDoesNotBelongTogether:
         segments[0] = b"nothing of the kind"
         with pytest.raises(UnreadableMedia, match="segment 0 is not a video"):
             joined(path, plan, segments, tmp_path / "joined.mp4")
+
+
+class TestTables:
+    """They stand before the pictures, so that a player needs no other part of the file to begin."""
+
+    def test_they_stand_at_the_beginning_and_nothing_is_written_twice(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "clip.mp4", bframes=2, audio=True)
+        plan = plan_cuts(path, target_seconds=0.3)
+        segments = [data for _, data in cut_segments(path, plan)]
+        output = joined(path, plan, segments, tmp_path / "joined.mp4")
+        assert boxes(output) == ["ftyp", "moov", "free", "free", "mdat"]
+
+    def test_also_where_nobody_knows_how_large_they_get(self, tmp_path: Path) -> None:
+        path = write_clip(tmp_path / "clip.mkv", bframes=2, audio=True)
+        plan = plan_cuts(path, target_seconds=0.3)
+        segments = [data for _, data in cut_segments(path, plan)]
+        output = joined(path, plan, segments, tmp_path / "joined.mp4")
+        assert boxes(output) == ["ftyp", "moov", "free", "mdat"]
+        assert sound_of(output) == sound_of(path)
+
+    def test_also_where_they_get_larger_than_was_thought(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_clip(tmp_path / "clip.mp4", bframes=2, audio=True)
+        plan = plan_cuts(path, target_seconds=0.3)
+        segments = [data for _, data in cut_segments(path, plan)]
+        monkeypatch.setattr(joining, "TABLE_BYTES_MIN", 100)
+        monkeypatch.setattr(joining, "TABLE_BYTES_PER_PACKET", 1)
+        output = joined(path, plan, segments, tmp_path / "joined.mp4")
+        assert boxes(output) == ["ftyp", "moov", "free", "mdat"]
+        assert sound_of(output) == sound_of(path)
+
+
+class TestSegmentsThatNobodyPlanned:
+    @pytest.mark.parametrize("has_source", [True, False])
+    def test_they_stand_where_they_stood(self, clips: Clips, tmp_path: Path, has_source: bool) -> None:
+        clip = clips["bframes.mp4"]
+        cut = plan_cuts(clip.path, target_seconds=0.3)
+        segments = [data for _, data in cut_segments(clip.path, cut)]
+        found = place_segments(written(segments, tmp_path / "x.mp4"), clip.index if has_source else None)
+        assert [float(segment.pts * found.time_base) for segment in found.segments] == pytest.approx([0, 0.4, 0.8])
+        assert (found.frame_count, found.duration_seconds) == (30, pytest.approx(cut.duration_seconds))
+
+    def test_a_segment_that_does_not_begin_at_its_beginning(self, tmp_path: Path) -> None:
+        """As other programs cut them, with the times of the whole."""
+        whole = write_clip(tmp_path / "whole.mp4")
+        plan = plan_cuts(whole, target_seconds=0.3)
+        segments = [data for _, data in cut_segments(whole, plan)]
+        (tmp_path / "1.mp4").write_bytes(segments[1])
+        segments[1] = remux(tmp_path / "1.mp4", tmp_path / "late.mp4", shift=10).read_bytes()
+        output = joined(whole, plan, segments, tmp_path / "joined.mp4")
+        with av.open(str(output)) as container:
+            assert [frame.time for frame in container.decode(video=0)] == pytest.approx([n / 25 for n in range(30)])
+
+    @pytest.mark.parametrize(("segments", "reason"), [([], "no segments"), ([b"no video"], "segment 0 is not a video")])
+    def test_what_are_none(self, tmp_path: Path, segments: list[bytes], reason: str) -> None:
+        with pytest.raises(UnreadableMedia, match=reason):
+            place_segments(written(segments, tmp_path / "x.mp4"), None)
+
+
+def boxes(path: Path) -> list[str]:
+    """The kinds of an MP4 file's outermost boxes."""
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        found.append(data[at + 4 : at + 8].decode())
+        at += int.from_bytes(data[at : at + 4], "big") or len(data)
+    return found
 
 
 def test_a_cut_never_moves_sound_or_pictures_apart(tmp_path: Path) -> None:

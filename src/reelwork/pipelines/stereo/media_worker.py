@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from reelwork.errors import ObjectNotFound, UnreadableMedia
@@ -42,12 +40,10 @@ def handle_segments_completed(event: SegmentsCompleted, context: Context) -> dic
     source = source_of(context.job, objects)
     cuts = _cuts(context, segments, source)
     attempt_key = stage_output_key(job_id, REASSEMBLY_STAGE, "final", context.attempt)
-    with tempfile.TemporaryDirectory(prefix="reelwork-") as folder:
-        output = Path(folder) / "final.mp4"
+    with objects.staged(attempt_key) as output:
         joined = join_segments(segments, cuts, source, output)
         context.raise_if_cancelled()
         size_bytes = output.stat().st_size
-        objects.put_file(attempt_key, output)
     objects.promote(attempt_key, final_key(job_id))
     objects.delete([attempt_key])
     return {
