@@ -18,6 +18,7 @@ NUMBER_BITS = 16
 NUMBER_COLUMNS = 4
 NUMBER_ROWS = NUMBER_BITS // NUMBER_COLUMNS
 DARK, BRIGHT = 40, 200
+MPEG4_PICTURE, MPEG4_B = b"\0\0\x01\xb6", 0b10
 Size = tuple[int, int]
 
 
@@ -142,6 +143,28 @@ def hidden_frame_clip(path: Path) -> Path:
     data = bytearray(whole.read_bytes())
     data[packet_places(whole)[5][0]] &= ~0x10
     path.write_bytes(data)
+    return path
+
+
+def packed_clip(path: Path) -> Path:
+    """MPEG-4 as DivX put it into AVI: a B-frame lies in the packet before its own, in which nothing is left."""
+    nothing = MPEG4_PICTURE + b"\x50\x00\x00"
+    with av.open(str(write_clip(path.with_stem("whole"), codec="mpeg4", bframes=1))) as given:
+        stream = given.streams.video[0]
+        frames = [(bytes(packet), packet.is_keyframe) for packet in given.demux(stream) if packet.size]
+        packed: list[tuple[bytes, bool]] = []
+        for data, is_keyframe in frames:
+            if data[data.index(MPEG4_PICTURE) + 4] >> 6 == MPEG4_B:
+                packed[-1] = (packed[-1][0] + data, packed[-1][1])
+                data = nothing
+            packed.append((data, is_keyframe))
+        with av.open(str(path), "w") as made:
+            copy = made.add_stream_from_template(stream)
+            for number, (data, is_keyframe) in enumerate(packed):
+                packet = av.Packet(data)
+                packet.pts = packet.dts = number
+                packet.time_base, packet.is_keyframe, packet.stream = stream.time_base, is_keyframe, copy
+                made.mux(packet)
     return path
 
 

@@ -16,6 +16,9 @@ from reelwork.media.frame_index import FrameIndex, Times
 from reelwork.media.h264 import begins_gradual_refresh
 from reelwork.media.source import VideoSource, open_video
 
+MPEG4_PICTURE = b"\0\0\x01\xb6"
+"""What each picture of MPEG-4 begins with, and nothing else holds (ISO/IEC 14496-2, 6.2.1)."""
+
 CONVERT = "convert it to MP4 first, for example with `ffmpeg -i FILE -c:v libx264 FILE.mp4`"
 
 
@@ -68,7 +71,8 @@ def read_packet_times(source: VideoSource) -> PacketTimes:
     """Reads all packets of an open video. Raises UnreadableMedia where they cannot tell which frames there are."""
     read = PacketTimes()
     latest_dts: int | None = None
-    is_h264 = source.stream.codec_context.codec.canonical_name == "h264"
+    codec = source.stream.codec_context.codec.canonical_name
+    is_h264, is_mpeg4 = codec == "h264", codec == "mpeg4"
     extradata = source.stream.codec_context.extradata or b""
     try:
         for packet in source.packets():
@@ -84,6 +88,10 @@ def read_packet_times(source: VideoSource) -> PacketTimes:
                 continue
             if pts is None:
                 raise UnreadableMedia(f"its frames carry no presentation times; {CONVERT}")
+            if is_mpeg4 and bytes(packet).count(MPEG4_PICTURE) > 1:
+                raise UnreadableMedia(
+                    f"it packs two frames into one packet, as DivX did, so that their times are wrong; {CONVERT}"
+                )
             read.pts.append(pts)
             if packet.is_keyframe and not (is_h264 and begins_gradual_refresh(bytes(packet), extradata)):
                 read.keyframe_dts[pts] = pts if dts is None else dts

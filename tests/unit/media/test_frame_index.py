@@ -11,7 +11,7 @@ import pytest
 
 from reelwork.errors import UnreadableMedia
 from reelwork.media import FrameIndex, build_frame_index
-from tests.clips import SOUND_CLIPS, open_gop_clip, sound_only, without_frames, write_clip
+from tests.clips import SOUND_CLIPS, open_gop_clip, packed_clip, remux, sound_only, without_frames, write_clip
 from tests.unit.media.conftest import Clips
 
 
@@ -96,6 +96,12 @@ class TestRefuses:
         (tmp_path / "joined.ts").write_bytes(b"".join(parts))
         with pytest.raises(UnreadableMedia, match="jump back"):
             build_frame_index(tmp_path / "joined.ts")
+
+    @pytest.mark.parametrize("ending", ["avi", "mkv"])
+    def test_two_frames_in_one_packet(self, tmp_path, ending: str) -> None:
+        packed = packed_clip(tmp_path / "packed.avi")
+        with pytest.raises(UnreadableMedia, match="packs two frames into one packet"):
+            build_frame_index(remux(packed, tmp_path / f"copied.{ending}"))
 
     def test_avi_that_reorders_without_saying_how(self, tmp_path) -> None:
         with pytest.raises(UnreadableMedia, match="convert it to MP4"):
