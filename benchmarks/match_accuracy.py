@@ -22,7 +22,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ def found_in(run: Run, truth: Truth) -> Found:
     began = time.perf_counter()
     matches = find_matches_in_video(catalogue, seen.video, score_minimum=0.0)
     ms = {**seen.ms, "matching": (time.perf_counter() - began) * 1000}
-    return Found(truth, claims_of(matches, truth), len(seen.video.frames), ms)
+    named = replace(truth, video=f"{truth.video} of seed {run.seed}")
+    return Found(named, claims_of(matches, named), len(seen.video.frames), ms)
 
 
 def textured_products(run: Run) -> set[str]:
@@ -102,10 +103,12 @@ def _on_product(keypoints: Keypoints, product: ProductPicture) -> int:
     return int(product.alpha[rows, columns].sum())
 
 
-def measure(run: Run, threshold: float) -> dict[str, Any]:
-    """All figures of a set."""
-    truths, products = truths_of(run), products_of(run)
-    found = in_parallel(found_in, run, truths, f"{run.set_name} set")
+def measure(runs: Sequence[Run], threshold: float) -> dict[str, Any]:
+    """All figures of a set, of all its seeds together."""
+    run = runs[0]
+    products = products_of(run)
+    found = [one for each in runs for one in in_parallel(found_in, each, truths_of(each), step_of(each))]
+    truths = [one.truth for one in found]
     claims = [claim for one in found for claim in one.claims]
     expected = expected_of(truths, claims)
     textured = textured_products(run)
@@ -113,7 +116,7 @@ def measure(run: Run, threshold: float) -> dict[str, Any]:
     steps = list(dict.fromkeys(step for one in found for step in one.ms))
     report: dict[str, Any] = {
         "set": run.set_name,
-        "seed": run.seed,
+        "seeds": [each.seed for each in runs],
         "masks": run.masks,
         "threshold": threshold,
         "videos": len(truths),
@@ -167,8 +170,9 @@ def _figures(claims: Sequence[Claim], expected: Sequence[Expected], threshold: f
 def print_report(report: dict[str, Any]) -> None:
     print(where_in_words(report["where"]))
     print(
-        f"{report['set']} set, seed {report['seed']}, masks {report['masks']}: {report['videos']} videos "
-        f"({report['videos_without_products']} without a product of the catalogue), {report['frames']} keyframes, "
+        f"{report['set']} set, seeds {', '.join(map(str, report['seeds']))}, masks {report['masks']}: "
+        f"{report['videos']} videos ({report['videos_without_products']} without a product of the catalogue), "
+        f"{report['frames']} keyframes, "
         f"{report['products']} products ({report['textured_products']} textured), "
         f"{report['appearances_of_strangers']} appearances of strangers\n"
     )
@@ -212,11 +216,14 @@ def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """What this benchmark and the calibration both take."""
+def options_of(parser: argparse.ArgumentParser, *, seeds: int) -> argparse.Namespace:
+    """What this benchmark and the calibration both take. seeds: how many there are if nobody says."""
     parser.add_argument("--products", type=Path, metavar="DIR", help="your product pictures, one file a product")
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs behind them; with --products")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of all that is drawn (default %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=seeds, metavar="N", help="so many, from --seed on, together (default %(default)s)"
+    )
     parser.add_argument(
         "--masks", choices=("off", "products"), default="products", help="as in a job (default %(default)s)"
     )
@@ -226,6 +233,8 @@ def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
         "--data", type=Path, default=CACHE / "benchmarks" / "match", help="where videos and features are kept"
     )
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds {options.seeds} are none; give 1 or more")
     if (options.products is None) != (options.backgrounds is None):
         parser.error("--products and --backgrounds belong together: give both, or none for the built-in pictures")
     for folder in (options.products, options.backgrounds):
@@ -234,13 +243,19 @@ def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return options
 
 
-def run_of(options: argparse.Namespace, set_name: str) -> Run:
+def step_of(run: Run) -> str:
+    """For the progress."""
+    return f"{run.set_name} set, seed {run.seed}"
+
+
+def runs_of(options: argparse.Namespace, set_name: str) -> list[Run]:
+    """One for each seed."""
     os.environ.setdefault("REELWORK_MODELS_DIR", str(CACHE / "reelwork-models"))
     masks: Masks = options.masks
     for model in ("efficientnet-lite0", *(("u2netp",) if masks == "products" else ())):
         pull_model(model)
     own = options.products is not None
-    return Run(
+    first = Run(
         set_name=set_name,  # type: ignore[arg-type]
         seed=options.seed,
         masks=masks,
@@ -250,6 +265,7 @@ def run_of(options: argparse.Namespace, set_name: str) -> Run:
         videos_max=QUICK_VIDEOS if options.quick else None,
         processes=options.processes,
     )
+    return [replace(first, seed=options.seed + number) for number in range(options.seeds)]
 
 
 def main() -> int:
@@ -258,9 +274,9 @@ def main() -> int:
     parser.add_argument("--threshold", type=float, default=SCORE_MINIMUM, help="lowest score (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("match-accuracy.png"), help="the precision-recall curve")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
-    options = options_of(parser)
+    options = options_of(parser, seeds=1)
     try:
-        report = {**measure(run_of(options, options.set), options.threshold), "where": where(options.data)}
+        report = {**measure(runs_of(options, options.set), options.threshold), "where": where(options.data)}
     except ValueError as error:
         parser.error(str(error))
     curves = {f"{kind} products": report[kind]["curve"] for kind in ("textured", "plain") if report[kind]["curve"]}

@@ -1,13 +1,14 @@
 """Fits the weights of src/reelwork/pipelines/match/matching/score.py on the calibration set, and prints them.
 
-    python benchmarks/match_calibration.py                     # about ten minutes on two cores
+    python benchmarks/match_calibration.py                     # about half an hour on two cores
     python benchmarks/match_calibration.py --products DIR --backgrounds DIR    # on your own pictures
 
 Three logistic models: of a frame, by what verification found there, and by its pixels too where keypoints had not
-decided; of a video, by its frames. Each product is looked for
-twice: with all the others, as in a job, and alone, as in a job of one product, where nobody knows what it shares with
-its siblings. The figures printed with the weights are of rows that the weights have not seen: the products are parted
-into folds. They are no test all the same, because whoever changes the finder has looked at them; see match_accuracy.py.
+decided; of a video, by its frames. Products are looked for in three ways: all of them, as in a job; all that the video
+does not show, so that what it shows are strangers; and alone, as in a job of one product, where nobody knows what it
+shares with its siblings. The threshold is the lowest at which nearly all that is claimed in the first two ways is true.
+The figures printed with the weights are of rows that the weights have not seen: the products are parted into folds.
+They are no test all the same, because whoever changes the finder has looked at them; see match_accuracy.py.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import os
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from match_accuracy import catalogue_of, options_of, run_of, textured_products
-from match_figures import NEAR_SECONDS, Claim, Share, reliability
+from match_accuracy import GOAL_PRECISION, catalogue_of, options_of, runs_of, step_of, textured_products
+from match_figures import NEAR_SECONDS, Claim, Share, precision, reliability
 from match_logistic import Floats, Logistic, fit
 from match_runs import Run, in_parallel, seen_in, tools_of, truths_of
 from match_videos import Truth
@@ -34,6 +36,13 @@ from reelwork.pipelines.match.matching.finder import sightings_both_ways
 from reelwork.pipelines.match.matching.score import CLOSE_SENSES, SENSES, close_traits, traits, video_traits
 from reelwork.pipelines.match.matching.sighting import Sighting
 
+Way = Literal["all", "strangers", "alone"]
+WAYS: dict[Way, str] = {
+    "all": "with all others",
+    "strangers": "only what the video does not show",
+    "alone": "alone",
+}
+SEEDS = 2
 FOLDS = 5
 SIBLINGS_EACH, OTHERS_EACH = 4, 1
 """Products that are looked for alone in each video beside those that it shows."""
@@ -49,7 +58,7 @@ class Row:
 
     product: str
     video: str
-    alone: bool
+    way: Way
     ts: float
     is_true: bool
     traits: tuple[float, ...]
@@ -59,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """All sightings in a video, in both ways. by_keypoints: as if there were no pixels to look at."""
+    """All sightings in a video, in every way. by_keypoints: as if there were no pixels to look at."""
 
     by_keypoints: list[Row]
     closely: list[Row]
@@ -68,24 +77,31 @@ class Rows:
 def rows_of(run: Run, truth: Truth) -> Rows:
     seen, catalogue = seen_in(run, truth), catalogue_of(run)
     frames = sorted(seen.video.frames, key=lambda frame: frame.ts)
-    ways = [(catalogue, False), *((Catalogue([catalogue.products[n]]), True) for n in _near(run, truth))]
-
     by_keypoints: list[Row] = []
     closely: list[Row] = []
-    for searched, alone in ways:
+    for searched, way in _ways(run, truth, catalogue):
         for found, looked in sightings_both_ways(searched, frames):
-            by_keypoints += [_row(one, searched, truth, alone=alone) for one in found]
-            closely += [_row(one, searched, truth, alone=alone) for one in looked]
+            by_keypoints += [_row(one, searched, run, truth, way) for one in found]
+            closely += [_row(one, searched, run, truth, way) for one in looked]
     return Rows(by_keypoints, closely)
 
 
-def _row(sighting: Sighting, searched: Catalogue, truth: Truth, *, alone: bool) -> Row:
+def _ways(run: Run, truth: Truth, catalogue: Catalogue) -> Iterator[tuple[Catalogue, Way]]:
+    yield catalogue, "all"
+    shown = {one.product for one in truth.appearances if one.known}
+    if shown:
+        yield Catalogue([one for one in catalogue.products if one.product_id not in shown]), "strangers"
+    for number in _near(run, truth):
+        yield Catalogue([catalogue.products[number]]), "alone"
+
+
+def _row(sighting: Sighting, searched: Catalogue, run: Run, truth: Truth, way: Way) -> Row:
     product = searched.products[sighting.entry.product].product_id
     evidence = sighting.verification.evidence
     return Row(
         product=product,
-        video=truth.video,
-        alone=alone,
+        video=f"{truth.video} of seed {run.seed}",
+        way=way,
         ts=sighting.frame.ts,
         is_true=is_there(truth, product, sighting.frame.ts),
         traits=traits(evidence),
@@ -114,16 +130,20 @@ def _near(run: Run, truth: Truth) -> list[int]:
 
 
 def fit_frames(rows: Rows) -> tuple[Logistic, Logistic]:
-    """By keypoints, and by pixels too. Both ways count alike."""
+    """By keypoints, and by pixels too."""
     close = [row for row in rows.closely if row.close is not None]
     by_pixels = np.array([row.close for row in close], np.float64)
     return _fitted(rows.by_keypoints, _traits(rows.by_keypoints), SENSES), _fitted(close, by_pixels, CLOSE_SENSES)
 
 
 def _fitted(rows: list[Row], given: Floats, senses: Sequence[int]) -> Logistic:
-    alone = np.array([row.alone for row in rows])
-    importance = np.where(alone, 0.5 / max(1, alone.sum()), 0.5 / max(1, (~alone).sum()))
-    return fit(given, np.array([row.is_true for row in rows]), importance, senses)
+    return fit(given, np.array([row.is_true for row in rows]), _importance(rows), senses)
+
+
+def _importance(rows: Sequence[Row] | Sequence[VideoRow]) -> Floats:
+    """(n,): products that are looked for alone count as much as all others together."""
+    alone = np.array([row.way == "alone" for row in rows])
+    return np.where(alone, 0.5 / max(1, alone.sum()), 0.5 / max(1, (~alone).sum()))
 
 
 def logits_of(rows: list[Row], models: tuple[Logistic, Logistic]) -> Floats:
@@ -165,16 +185,16 @@ class VideoRow:
 
     product: str
     video: str
-    alone: bool
+    way: Way
     is_true: bool
     traits: tuple[float, float]
 
 
 def video_rows(rows: list[Row], logits: Floats, *, few: bool = False) -> list[VideoRow]:
     """One row for each product, video and way, by all frames in which it was sighted; or several, by few of them."""
-    grouped: defaultdict[tuple[str, str, bool], list[tuple[float, bool]]] = defaultdict(list)
+    grouped: defaultdict[tuple[str, str, Way], list[tuple[float, bool]]] = defaultdict(list)
     for row, logit in zip(rows, logits, strict=True):
-        grouped[row.product, row.video, row.alone].append((float(logit), row.is_true))
+        grouped[row.product, row.video, row.way].append((float(logit), row.is_true))
     random = np.random.default_rng(0)
     made = []
     for key, found in grouped.items():
@@ -185,9 +205,8 @@ def video_rows(rows: list[Row], logits: Floats, *, few: bool = False) -> list[Vi
 
 
 def fit_videos(rows: list[VideoRow]) -> Logistic:
-    alone = np.array([row.alone for row in rows])
-    importance = np.where(alone, 0.5 / max(1, alone.sum()), 0.5 / max(1, (~alone).sum()))
-    return fit(np.array([row.traits for row in rows]), np.array([row.is_true for row in rows]), importance, (1, 1))
+    given = np.array([row.traits for row in rows])
+    return fit(given, np.array([row.is_true for row in rows]), _importance(rows), (1, 1))
 
 
 def _traits(rows: list[Row]) -> Floats:
@@ -209,39 +228,50 @@ def _constants(frames: tuple[Logistic, Logistic], videos: Logistic) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options = options_of(parser)
-    run = run_of(options, "calibration")
+    options = options_of(parser, seeds=SEEDS)
+    runs = runs_of(options, "calibration")
     try:
-        truths = truths_of(run)
+        truths = [(run, truth) for run in runs for truth in truths_of(run)]
     except ValueError as error:
         parser.error(str(error))
-    textured = textured_products(run)
-    found = in_parallel(rows_of, run, truths, "calibration set")
+    textured = textured_products(runs[0])
+    found = [one for run in runs for one in in_parallel(rows_of, run, truths_of(run), step_of(run))]
     rows = Rows([row for one in found for row in one.by_keypoints], [row for one in found for row in one.closely])
+    print("fitting without each fold", file=sys.stderr)
     logits = unseen_logits(rows)
     videos = video_rows(rows.closely, logits)
     model = fit_videos(videos + video_rows(rows.closely, logits, few=True))
-    expected = sum(one.known and one.product in textured for truth in truths for one in truth.appearances)
+    expected = sum(one.known and one.product in textured for _, truth in truths for one in truth.appearances)
     print(f"{len(truths)} videos, {len(textured)} textured products, {expected} appearances of them")
     for part, way in ((rows.by_keypoints, "by keypoints"), (rows.closely, "by pixels too")):
         print(f"{len(part)} sightings {way}, {sum(row.is_true for row in part)} of them true")
     scores = 1 / (1 + np.exp(-model.logits(np.array([row.traits for row in videos]))))
-    for alone, way in ((False, "with all others"), (True, "alone")):
-        claims = [
-            Claim(row.product, row.video, float(score), row.is_true, None, None)
-            for row, score in zip(videos, scores, strict=True)
-            if row.alone == alone and row.product in textured
-        ]
-        print(f"\n{way}, weights fitted on other products\n\n| threshold | precision | recall |\n|---|---|---|")
+    claims: dict[Way, list[Claim]] = {way: [] for way in WAYS}
+    for row, score in zip(videos, scores, strict=True):
+        if row.product in textured:
+            claims[row.way].append(Claim(row.product, row.video, float(score), row.is_true, None, None))
+    _print_claims(claims, expected)
+    print(f"\nthreshold: {_threshold([*claims['all'], *claims['strangers']])}\n\n{_constants(fit_frames(rows), model)}")
+    return 0
+
+
+def _print_claims(claims: dict[Way, list[Claim]], expected: int) -> None:
+    for way, name in WAYS.items():
+        print(f"\n{name}, weights fitted on other products\n\n| threshold | precision | recall |\n|---|---|---|")
         for threshold in THRESHOLDS:
-            made = [claim for claim in claims if claim.score >= threshold]
+            made = [claim for claim in claims[way] if claim.score >= threshold]
             right = sum(claim.is_true for claim in made)
             print(f"| {threshold:g} | {Share(right, len(made)).text()} | {Share(right, expected).text()} |")
         print("\n| said | mean | was true |\n|---|---|---|")
-        for low, high, mean, share in reliability(claims):
+        for low, high, mean, share in reliability(claims[way]):
             print(f"| {low:g} to {high:g} | {mean:.3f} | {share.text()} |")
-    print(f"\n{_constants(fit_frames(rows), model)}")
-    return 0
+
+
+def _threshold(claims: Sequence[Claim]) -> str:
+    """The lowest of THRESHOLDS from which on, at each, so many of the claims are true as is the goal."""
+    reached = [precision(claims, threshold).value >= GOAL_PRECISION for threshold in THRESHOLDS]
+    failed = max((number for number, good in enumerate(reached) if not good), default=-1)
+    return f"{THRESHOLDS[failed + 1]:g}" if failed + 1 < len(THRESHOLDS) else "none reaches the goal"
 
 
 if __name__ == "__main__":

@@ -178,4 +178,4 @@ def test_runs_on_anybodys_pictures(folders: Folders, tmp_path: Path) -> None:
     assert report["textured"]["recall"]["value"] > 0.5
     assert set(report["ms_per_frame"]) >= {"decode and choose", "embedding", "keypoints", "matching"}
     assert cv2.imread(str(out)) is not None
-    assert "test set: 6 of 6" in done.stderr
+    assert "test set, seed 1: 6 of 6" in done.stderr

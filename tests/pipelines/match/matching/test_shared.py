@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,7 @@ from reelwork.pipelines.match.matching.candidates import VOTERS
 from reelwork.pipelines.match.matching.described import Compaction, Described
 from reelwork.pipelines.match.matching.likeness import Likeness
 from reelwork.pipelines.match.matching.shared import distinctive_marks
+from reelwork.vision.opencv import Picture
 from tests.pipelines.match.pictures import BAND, detector, product_picture
 
 BRANDS, SIBLINGS = 5, 3
@@ -17,7 +19,11 @@ BRANDS, SIBLINGS = 5, 3
 @cache
 def boxes() -> list[Described]:
     """Three boxes of each brand, one after the other."""
-    found = [detector.detect(product_picture(seed, brand=seed // SIBLINGS)) for seed in range(BRANDS * SIBLINGS)]
+    return described([product_picture(seed, brand=seed // SIBLINGS) for seed in range(BRANDS * SIBLINGS)])
+
+
+def described(pictures: Sequence[Picture]) -> list[Described]:
+    found = [detector.detect(picture) for picture in pictures]
     compaction = Compaction(found)
     return [Described.of(keypoints, compaction) for keypoints in found]
 
@@ -63,6 +69,23 @@ class TestMarks:
     def test_pictures_of_one_product_share_what_they_like(self) -> None:
         marks = distinctive_marks(boxes()[:3], [7, 7, 7])
         assert all(one.all() for one in marks)
+
+    def test_a_shared_part_is_one_also_beside_shared_trifles_far_from_it(self) -> None:
+        """Between band and trifles lies nearly all of the picture, and it is not shared."""
+        trifle = product_picture(900, width=44, height=44)
+        pictures = [product_picture(seed, brand=3) for seed in (31, 32)]
+        for picture in pictures:
+            picture[-46:-2, 2:46] = picture[-46:-2, -46:-2] = trifle
+        for box, marks in zip(described(pictures), distinctive_marks(described(pictures), [0, 1]), strict=True):
+            below = box.keypoints.points[:, 1]
+            assert marks[below < BAND - 12].mean() < 0.25
+            assert marks[(below > BAND + 12) & (below < 340)].mean() > 0.9
+
+    def test_variants_keep_what_they_share(self) -> None:
+        """Of one thing in two flavours nothing would be left."""
+        pictures = [product_picture(41), product_picture(41)]
+        pictures[1][:100] = product_picture(42)[:100]
+        assert all(marks.all() for marks in distinctive_marks(described(pictures), [0, 1]))
 
     def test_no_pictures(self) -> None:
         assert distinctive_marks([], []) == []

@@ -12,6 +12,7 @@ import numpy as np
 from reelwork.pipelines.match.matching.consensus import consensuses
 from reelwork.pipelines.match.matching.correspondences import Correspondences, Floats, Indices
 from reelwork.pipelines.match.matching.described import Described
+from reelwork.pipelines.match.matching.nearby import pairs_near
 from reelwork.pipelines.match.matching.plane import Matrix, Points, fit_plane, local_scale, local_turn, project
 from reelwork.vision.opencv import cv2
 
@@ -64,7 +65,7 @@ def look_near(image: Described, frame: Described, matrix: Matrix, reach: Floats)
     if len(visible) == 0:
         return nothing, nothing
     expected, scales, reach = project(matrix, image.keypoints.points[visible]), scales[visible], reach[visible]
-    row, there = _pairs_near(expected, frame.keypoints.points, reach)
+    row, there = pairs_near(expected, frame.keypoints.points, reach)
     factor = frame.keypoints.scales[there] / scales[row]
     turn = frame.keypoints.angles[there] - image.keypoints.angles[visible[row]] - local_turn(matrix)
     fits = (factor <= SCALE_FACTOR_MAX) & (factor >= 1 / SCALE_FACTOR_MAX)
@@ -79,19 +80,6 @@ def look_near(image: Described, frame: Described, matrix: Matrix, reach: Floats)
     _, first_of_keypoint = np.unique(there, return_index=True)
     kept = np.intersect1d(first_of_row, first_of_keypoint)
     return visible[row[kept]], there[kept]
-
-
-def _pairs_near(expected: Points, points: Points, reach: Floats) -> tuple[Indices, Indices]:
-    """Every pair of one that is expected and one that is there, no farther apart than the reach of the first."""
-    by_x = np.argsort(points[:, 0], kind="stable")
-    sorted_x = points[by_x, 0]
-    first = np.searchsorted(sorted_x, expected[:, 0] - reach)
-    counts = np.searchsorted(sorted_x, expected[:, 0] + reach, side="right") - first
-    row = np.repeat(np.arange(len(expected)), counts)
-    begins = np.cumsum(counts) - counts
-    there = by_x[np.arange(len(row)) - np.repeat(begins - first, counts)]
-    near = np.square(points[there] - expected[row]).sum(axis=1) <= np.square(reach[row])
-    return row[near], there[near]
 
 
 def similarity(source: Points, target: Points) -> Matrix:

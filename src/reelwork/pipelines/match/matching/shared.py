@@ -17,13 +17,14 @@ from reelwork.pipelines.match.matching.described import Described
 from reelwork.pipelines.match.matching.likeness import Likeness
 from reelwork.pipelines.match.matching.verification import verify
 
-CODE_REVISION = 1
+CODE_REVISION = 2
 """Raised whenever the same pictures would be said to share something else: these marks are kept."""
 COMPARED_MAX = 48
 """A picture is compared with so many of other products: all, where there are no more, otherwise those most like it. A
 part that hundreds share is found in the first of them."""
-VARIANT_SPREAD_MIN = 0.4
-"""Pictures that agree over this share of their area show variants of one thing, not things that share a part."""
+VARIANT_COVERAGE_MIN = 0.5
+"""Pictures that agree in this share of their parts show variants of one thing, not things that share a part. Parts are
+counted, not the area between places that agree: a logo and one accident far from it would span most of a picture."""
 SHARED_REACH = 0.012
 """Of the longer side of a picture."""
 
@@ -55,7 +56,7 @@ def _marks(picture: Described, others: Sequence[Described]) -> Marks:
     shared = []
     for number in Voters(others).elect(picture):
         common = verify(others[number], picture)
-        if common is not None and common.evidence.spread < VARIANT_SPREAD_MIN:
+        if common is not None and common.evidence.coverage < VARIANT_COVERAGE_MIN:
             shared.append(common.frame_keypoints)
     marks = np.ones(len(picture), np.bool_)
     if shared:

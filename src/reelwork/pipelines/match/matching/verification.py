@@ -15,6 +15,7 @@ import numpy.typing as npt
 from reelwork.pipelines.match.matching.consensus import largest_consensus
 from reelwork.pipelines.match.matching.correspondences import Correspondences, Floats, Indices, correspond
 from reelwork.pipelines.match.matching.described import Described
+from reelwork.pipelines.match.matching.nearby import pairs_near
 from reelwork.pipelines.match.matching.plane import Matrix, Points, fit_plane, local_scale, project
 from reelwork.vision.keypoints import Keypoints
 from reelwork.vision.opencv import cv2
@@ -136,10 +137,8 @@ def _around(points: Points, candidates: Points) -> Indices:
 
 def _near(expected: Points, scales: Floats, frame: Keypoints, there: Indices) -> tuple[Indices, Indices]:
     """Rows of `expected` and positions in `there` that lie close together and are of one size."""
-    points, reach = frame.points[there], np.maximum(PLACE_PIXELS_MAX, PLACE_SCALES_MAX * scales)
-    missed_by = np.square(expected[:, None, 0] - points[None, :, 0])
-    missed_by += np.square(expected[:, None, 1] - points[None, :, 1])
-    row, column = np.nonzero(missed_by <= np.square(reach)[:, None])
+    reach = np.maximum(PLACE_PIXELS_MAX, PLACE_SCALES_MAX * scales)
+    row, column = pairs_near(expected, frame.points[there], reach)
     factor = frame.scales[there[column]] / scales[row]
     alike = (factor <= SCALE_FACTOR_MAX) & (factor >= 1 / SCALE_FACTOR_MAX)
     return row[alike], column[alike]
