@@ -23,13 +23,13 @@ TEXTURE_KEYPOINTS_MIN: Final = 40
 
 SENSES: Final = (1, 1, 1, 1, -1, 1, 1)
 """Whether each trait speaks for the product or against it."""
-FRAME_WEIGHTS: Final = (0.0, 6.0973, 9.4448, 15.1541, -3.7601, 0.0, 14.7146)
-FRAME_BIAS: Final = -21.2678
+FRAME_WEIGHTS: Final = (0.0, 3.5024, 8.8578, 7.7667, -7.4092, 1.524, 21.6413)
+FRAME_BIAS: Final = -23.6703
 CLOSE_SENSES: Final = (1, 1, 1, 1, 1, 1, 1)
-CLOSE_WEIGHTS: Final = (0.0, 11.8266, 1.2632, 7.7302, 0.0, 4.3939, 20.998)
-CLOSE_BIAS: Final = -10.3
-VIDEO_WEIGHTS: Final = (0.5048, 0.9449)
-VIDEO_BIAS: Final = -0.6156
+CLOSE_WEIGHTS: Final = (0.0, 11.7336, 0.6494, 7.6828, 0.0, 2.9337, 18.4357)
+CLOSE_BIAS: Final = -9.7724
+VIDEO_WEIGHTS: Final = (0.6323, 0.8227)
+VIDEO_BIAS: Final = -0.6443
 EMBEDDING_WEIGHT: Final = 10.0
 EMBEDDING_BIAS: Final = -9.0
 EMBEDDING_SCORE_MAX: Final = 0.45
