@@ -1,5 +1,5 @@
 """The sets of the match benchmark: one on which scores are fitted, one on which they are measured, and a second one to
-measure on, `fresh`, because the test set was looked at more than once.
+measure on, `fresh`, because the test set was looked at more than once; `fresh` was looked at once.
 
 The calibration set shares no product, brand, background or seed with the others. Which set a picture belongs to follows
 from its name and package alone, and pictures of one series (`desk.jpg`, `desk-2.jpg`) are never parted.
