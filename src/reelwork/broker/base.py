@@ -109,6 +109,9 @@ class Broker(ABC):
     def check_handling(self, seconds: float) -> None:  # noqa: B027
         """Raises ConfigurationError where the engine would take a delivery back that is handled for so long."""
 
+    async def check_queues(self, topology: Topology) -> None:  # noqa: B027
+        """Raises ConfigurationError for queues that are missing and that `declare` would not make. Makes none."""
+
     def traceparent(self, message: Message) -> str | None:
         """For the headers of the message; None where nobody traces it."""
         return None if self.trace_context is None else self.trace_context(message)

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from reelwork.cli.missing_package import EXTRAS, missing_package_fix
 from reelwork.errors import ReelworkError
 from reelwork.settings import Config
+
+if TYPE_CHECKING:
+    from reelwork.broker import Topology
 
 PYTHON_MINIMUM: Final = (3, 11)
 FREE_BYTES_MINIMUM: Final = 1024**3
@@ -114,16 +117,33 @@ def _broker(config: Config) -> Finding:
         try:
             broker.check_handling(config.REELWORK_HANDLER_TIMEOUT_SECONDS)
             await broker.declare(Topology({}))
+            await broker.check_queues(_topology(config))
         finally:
             await broker.close()
 
     try:
-        broker = open_broker(config.broker_url, region=config.AWS_REGION, endpoint=config.AWS_ENDPOINT_URL)
+        broker = open_broker(
+            config.broker_url,
+            region=config.AWS_REGION,
+            endpoint=config.AWS_ENDPOINT_URL,
+            queue_urls=config.queue_urls,
+        )
     except ReelworkError as error:
         return Finding("broker", Health.BROKEN, str(error), "set REELWORK_BROKER_URL right, or unset it")
     if broker is None:
         return Finding("broker", Health.FINE, "the queues are in the database")
     return _tried("broker", lambda: asyncio.run(answers(broker)), f"{broker.name} answers", BROKER_FIX)
+
+
+def _topology(config: Config) -> Topology:
+    """Of the pipelines that run here; none where they cannot be loaded, which is told of elsewhere."""
+    from reelwork.broker import Topology
+    from reelwork.runtime.registry import load_catalogue
+
+    try:
+        return Topology.of(load_catalogue(config.pipelines).bindings())
+    except (ImportError, ReelworkError):
+        return Topology({})
 
 
 def _objects(config: Config) -> Finding:

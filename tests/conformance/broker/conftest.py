@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from aiobotocore.session import AioSession, get_session
+from botocore.loaders import Loader, create_loader
 
 from reelwork.broker import Broker, Delivery, MemoryBroker, Message, SqlBroker, Topology
 from reelwork.broker.rabbitmq import RabbitBroker
 from reelwork.broker.redis import RedisBroker
-from reelwork.broker.sqs import SqsBroker
+from reelwork.broker.sqs import SqsBroker, service
 from reelwork.ledger import Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
 from tests import moto, rabbitmq
@@ -123,10 +126,22 @@ def event_ids(deliveries: list[Delivery]) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the emulator of AWS."""
+def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials for its emulator; and what its library knows of AWS is read once, not once a broker."""
     for name, value in moto.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(service, "get_session", _session)
+
+
+def _session() -> AioSession:
+    session = get_session()
+    session.register_component("data_loader", _knowledge())
+    return session
+
+
+@cache
+def _knowledge() -> Loader:
+    return create_loader()
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import pytest
 
 import reelwork.broker.sqs.broker
 from reelwork.broker import Delivery, Depth, Message, Topology
-from reelwork.broker.sqs import SqsBroker
+from reelwork.broker.sqs import SqsBroker, service
+from reelwork.broker.sqs.envelope import MESSAGE_BYTES_MAX, ROOM_BYTES
 from reelwork.broker.sqs.names import Names
 from reelwork.errors import ConfigurationError, StoreUnavailable
 from reelwork.events import SegmentUploaded
@@ -80,8 +81,11 @@ async def faulty() -> AsyncIterator[FaultySqs]:
 
 
 @pytest.fixture
-async def harried(url: str, clock: ManualClock, faulty: FaultySqs) -> AsyncIterator[SqsBroker]:
+async def harried(
+    url: str, clock: ManualClock, faulty: FaultySqs, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SqsBroker]:
     """A broker whose way to SQS can be made to fail."""
+    monkeypatch.setattr(service, "TRIES_MAX", 2)
     async with broker_at(url.replace(shared_server().url, faulty.url), clock=clock) as broker:
         faulty.asked.clear()
         yield broker
@@ -234,11 +238,33 @@ class TestTaking:
             for _ in range(turns):
                 await asyncio.sleep(0)
             asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            (answer,) = await asyncio.gather(asking, return_exceptions=True)
+            if isinstance(answer, list):  # it was faster
+                await broker.release(answer)
         taken = await take_all(broker, 10)
         assert told(taken) == [(name, 1, 0, False) for name in numbers(10)]
         await broker.ack(taken)
         assert await take(broker) == []
+
+    async def test_whoever_is_cut_off_while_more_is_fetched_loses_nothing(
+        self, harried: SqsBroker, faulty: FaultySqs
+    ) -> None:
+        asked_again, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def spoil(asked: dict[str, Any], forward: Forward) -> Answer:
+            if faulty.asked["ReceiveMessage"] > 1:
+                asked_again.set()
+                await may_go_on.wait()
+            return await forward(asked)
+
+        faulty.spoils["ReceiveMessage"] = spoil
+        await harried.publish(messages(*numbers(20)))
+        taking = asyncio.create_task(take(harried, 20, wait_seconds=WAIT_SECONDS))
+        await asked_again.wait()
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        may_go_on.set()
+        assert told(await take_all(harried, 20)) == [(name, 1, 0, False) for name in numbers(20)]
 
     async def test_a_hundred_messages_cost_ten_requests_each_way(self, harried: SqsBroker, faulty: FaultySqs) -> None:
         await harried.publish(messages(*numbers(100)))
@@ -494,7 +520,10 @@ class TestFaults:
         with pytest.raises(ConfigurationError, match="refuses what is needed of it: so it is"):
             await harried.declare(Topology.of([("frames", "q.more")]))
 
-    async def test_one_that_is_away_costs_an_error_until_it_is_back(self, url: str, clock: ManualClock) -> None:
+    async def test_one_that_is_away_costs_an_error(
+        self, url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "TRIES_MAX", 1)
         async with faulty_sqs(shared_server().url) as faulty:
             broker = SqsBroker(url.replace(shared_server().url, faulty.url), clock=clock)
             await broker.declare(TOPOLOGY)
@@ -512,6 +541,15 @@ class TestSizes:
         bodies = {each.message.event_id: each.message.body for each in await take(broker)}
         assert "bytes with its attributes, and SQS carries at most 1048576" in json.loads(bodies["large"])["error"]
         assert bodies["small"] == '{"ä": 1}'
+
+    @pytest.mark.filterwarnings("ignore:Sending a large body directly")
+    async def test_what_just_fits_also_fits_when_it_is_tried_again(self, broker: SqsBroker) -> None:
+        body = json.dumps("x" * (MESSAGE_BYTES_MAX - ROOM_BYTES - 80))
+        await broker.publish([message("a", body=body)])
+        for _ in range(3):
+            (delivery,) = await take(broker)
+            assert delivery.message.body == body
+            await delivery.retry(0)
 
     async def test_no_request_carries_more_than_it_may(self, harried: SqsBroker, faulty: FaultySqs) -> None:
         body = json.dumps("x" * 300_000)

@@ -8,7 +8,6 @@ and what was not begun, goes back as a copy that says how often its worker may h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +19,10 @@ import structlog
 from reelwork.broker.base import DEFAULT_LEASE_SECONDS, Broker, Delivery, Depth, Topology
 from reelwork.broker.rings import Rings
 from reelwork.broker.sqs.address import SqsAddress
-from reelwork.broker.sqs.envelope import Received, entry_of
+from reelwork.broker.sqs.envelope import entry_of
+from reelwork.broker.sqs.foreign import Foreign
 from reelwork.broker.sqs.intake import Held, Intake
-from reelwork.broker.sqs.notification import read_notification
-from reelwork.broker.sqs.post import Post
+from reelwork.broker.sqs.post import ENTRIES_MAX, Post
 from reelwork.broker.sqs.queues import Queues
 from reelwork.broker.sqs.service import QueueMissing, Refused, SqsService
 from reelwork.database import EVERYBODY
@@ -97,6 +96,10 @@ class SqsBroker(Broker):
         except Refused as error:
             raise ConfigurationError(str(error)) from error
 
+    async def check_queues(self, topology: Topology) -> None:
+        if not self._address.creates:
+            await self._queues.declare(topology.all_queues())
+
     def check_handling(self, seconds: float) -> None:
         if seconds >= HIDDEN_SECONDS_MAX:
             raise ConfigurationError(
@@ -129,14 +132,24 @@ class SqsBroker(Broker):
             if wait_seconds <= 0:
                 taken = await intake.fetch(limit)
             else:
-                taken = await self._wait(queue, intake, limit, wait_seconds)
+                taken = await self._filled(intake, await self._wait(queue, intake, limit, wait_seconds), limit)
         except QueueMissing:
             self._forget(queue)
             raise
-        if wait_seconds > 0 and 0 < len(taken) < limit and intake.may_have_more:
-            with contextlib.suppress(StoreUnavailable):
-                taken += await intake.fetch(limit - len(taken))
         return [self._delivery(queue, intake, held) for held in taken]
+
+    @staticmethod
+    async def _filled(intake: Intake, taken: list[Held], limit: int) -> list[Held]:
+        """With more of it, where the last request has brought as much as it could."""
+        if not 0 < len(taken) < limit or not intake.may_have_more:
+            return taken
+        try:
+            return taken + await intake.fetch(limit - len(taken))
+        except StoreUnavailable:
+            return taken
+        except BaseException:
+            intake.put_back(taken)
+            raise
 
     async def _wait(self, queue: str, intake: Intake, limit: int, wait_seconds: float) -> list[Held]:
         loop = asyncio.get_running_loop()
@@ -172,11 +185,6 @@ class SqsBroker(Broker):
         if self._tending is None or self._tending.done():
             self._tending = asyncio.create_task(self._tend())
         topics = [topic for topic, queues in self.topology.bindings.items() if queue in queues]
-        topic = topics[0] if len(topics) == 1 else ""
-
-        async def sort_out(intake_url: str, received: Received) -> Sequence[Received]:
-            return await self._sort_out(intake_url, topic, received)
-
         return Intake(
             url,
             self._service,
@@ -184,7 +192,7 @@ class SqsBroker(Broker):
             clock=self._clock,
             lease_seconds=self._lease_seconds,
             poll_seconds=self._address.poll_seconds,
-            sort_out=sort_out,
+            foreign=Foreign(self._post, url, topics[0] if len(topics) == 1 else ""),
             on_news=lambda: self._bell.ring([queue]),
         )
 
@@ -192,23 +200,6 @@ class SqsBroker(Broker):
         self._queues.forget(queue)
         self._intakes.pop(queue, None)
         self._dead.pop(queue, None)
-
-    async def _sort_out(self, url: str, topic: str, received: Received) -> Sequence[Received]:
-        """Reads what was not sent by Reelwork: the notifications of a bucket, one message for each record.
-
-        What is none goes to its consumer as it is, and fails there by itself.
-        """
-        notification = read_notification(received.message.body, topic)
-        if notification is None:
-            return [received._replace(message=received.message._replace(topic=topic))]
-        for reason in notification.skipped:
-            log.info("reelwork.broker.notification_skipped", broker=self.name, reason=reason)
-        if len(notification.messages) == 1:
-            return [received._replace(message=notification.messages[0])]
-        if notification.messages:
-            await self._post.send(url, [entry_of(message) for message in notification.messages])
-        await self._post.delete(url, [received.receipt])
-        return []
 
     def _delivery(self, queue: str, intake: Intake, held: Held) -> Delivery:
         return SqsDelivery(
@@ -269,10 +260,12 @@ class SqsBroker(Broker):
             await self.hand_on(IDLE_SECONDS_MAX)
 
     async def hand_on(self, idle_seconds: float) -> None:
-        """Gives back what nobody here has taken for so long."""
+        """Gives back what nobody here has taken for so long; where that fails their leases end."""
         for intake in [*self._intakes.values()]:
-            with contextlib.suppress(StoreUnavailable):  # their leases end
+            try:
                 await self._give_back(intake, intake.take_idle(idle_seconds))
+            except StoreUnavailable as error:
+                log.warning("reelwork.broker.hand_on_failed", broker=self.name, error=str(error))
 
     async def _give_back(self, intake: Intake, helds: Sequence[Held]) -> None:
         """Has another process take what was not begun, as if it had never been handed out."""
@@ -301,13 +294,12 @@ class SqsBroker(Broker):
             return []
         self._given_up_looked_at = now
         looking = [self._given_up_of(queue) for queue in self.topology.all_queues()]
-        found: list[Delivery] = []
-        for result in await asyncio.gather(*looking, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-            found += result
-        for delivery in found[limit:]:
-            await delivery.release()
+        results = await asyncio.gather(*looking, return_exceptions=True)
+        found = [delivery for result in results if isinstance(result, list) for delivery in result]
+        troubles = [result for result in results if isinstance(result, BaseException)]
+        if troubles and not found:
+            raise troubles[0]
+        await self.release(found[limit:])
         return found[:limit]
 
     async def _given_up_of(self, queue: str) -> list[Delivery]:
@@ -318,7 +310,7 @@ class SqsBroker(Broker):
                 return []
             self._dead[queue] = self._open(queue, url)
         intake = self._dead[queue]
-        helds = await intake.fetch(10, wait_seconds=GIVEN_UP_WAIT_SECONDS)
+        helds = await intake.fetch(ENTRIES_MAX, wait_seconds=GIVEN_UP_WAIT_SECONDS)
         return [self._delivery(queue, intake, held) for held in helds]
 
     async def depths(self) -> Mapping[str, Depth]:
@@ -338,7 +330,7 @@ class SqsBroker(Broker):
         return Depth(visible + delayed + here, max(in_hand - here, 0), None)
 
     async def ping(self) -> None:
-        await self._queues.ping(next(iter(self.topology.all_queues()), "ping"))
+        await self._queues.ping(next(iter(self.topology.all_queues()), None))
 
     async def close(self) -> None:
         if self._tending is not None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MESSAGE_BYTES_MAX: Final = 1_048_576
 """Of one message with its attributes, and of all messages of a batch together."""
 NOT_CARRIED: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ROOM_BYTES: Final = 256
+"""Kept free in a message that is sent first, for what it carries besides when it is tried again."""
 TEXT: Final = "String"
 NUMBER: Final = "Number"
 
@@ -61,7 +63,7 @@ def entry_of(
         "DelaySeconds": delay_seconds,
     }
     size = size_of(entry)
-    if size > MESSAGE_BYTES_MAX:
+    if size > MESSAGE_BYTES_MAX - (0 if earlier else ROOM_BYTES):
         error = f"this event has {size} bytes with its attributes, and SQS carries at most {MESSAGE_BYTES_MAX}"
         entry["MessageBody"] = json.dumps({"error": f"{error}: let it carry less, or use another broker"})
     return entry

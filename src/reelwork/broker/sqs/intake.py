@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from reelwork.broker.sqs.envelope import Received, received
+from reelwork.broker.sqs.foreign import Foreign
 from reelwork.broker.sqs.post import ENTRIES_MAX, Post
 from reelwork.broker.sqs.service import ANSWER_SECONDS_MAX, SqsService
 from reelwork.errors import StoreUnavailable
@@ -45,8 +46,8 @@ class Held:
 
 
 class Intake:
-    """clock: seconds, for leases. sort_out: gives the messages that one of somebody else stands for; none where it has
-    been seen to. on_news: called when something has come, or the wait for it has ended.
+    """clock: seconds, for leases. foreign: reads what somebody else has sent. on_news: called when something has come,
+    or the wait for it has ended.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Intake:
         clock: Callable[[], float],
         lease_seconds: int,
         poll_seconds: int,
-        sort_out: Callable[[str, Received], Awaitable[Sequence[Received]]],
+        foreign: Foreign,
         on_news: Callable[[], None],
     ) -> None:
         self.url = url
@@ -67,7 +68,7 @@ class Intake:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
-        self._sort_out = sort_out
+        self._foreign = foreign
         self._on_news = on_news
         self._waiting: list[Held] = []
         self._came = 0
@@ -208,7 +209,7 @@ class Intake:
 
     async def _sorted_out(self, one: Received) -> Sequence[Received]:
         with contextlib.suppress(StoreUnavailable):  # it comes again, when its lease has ended
-            return await self._sort_out(self.url, one)
+            return await self._foreign.sort_out(one)
         return []
 
     def _begin(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

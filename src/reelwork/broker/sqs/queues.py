@@ -8,7 +8,7 @@ from typing import Final
 
 from reelwork.broker.sqs.address import SqsAddress
 from reelwork.broker.sqs.names import Names, dead_attributes, queue_attributes
-from reelwork.broker.sqs.service import QueueMissing, SqsService
+from reelwork.broker.sqs.service import Denied, QueueMissing, SqsService
 from reelwork.errors import ConfigurationError
 
 NAMED_MAX: Final = 3
@@ -90,10 +90,15 @@ class Queues:
         )
         return made["QueueUrl"]
 
-    async def ping(self, queue: str) -> None:
-        """Raises StoreUnavailable unless SQS answers, be it that there is no such queue."""
-        name = self._names.queue(queue)
+    async def ping(self, queue: str | None) -> None:
+        """Raises StoreUnavailable unless SQS answers, be it that there is no such queue; without a name also that this
+        process may know nothing of one.
+        """
+        name = self._names.queue(queue or "any")
         try:
             await self._service.ask(lambda client: client.get_queue_url(QueueName=name))
         except QueueMissing:
             return
+        except Denied:
+            if queue is not None:
+                raise

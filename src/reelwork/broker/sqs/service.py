@@ -54,6 +54,10 @@ class Refused(StoreUnavailable):
     """SQS does not let this process do what it needs; it takes a person to mend that."""
 
 
+class Denied(Refused):
+    """These credentials are good, but not for this."""
+
+
 class QueueMissing(StoreUnavailable):
     """There is no such queue."""
 
@@ -64,6 +68,7 @@ class SqsService:
         self._client: SQSClient | None = None
         self._opening = asyncio.Lock()
         self._opened = AsyncExitStack()
+        self._is_closed = False
 
     async def ask(self, question: Callable[[SQSClient], Awaitable[T]], *, seconds: float = ANSWER_SECONDS_MAX) -> T:
         """Raises StoreUnavailable; QueueMissing and Refused are among it."""
@@ -89,6 +94,8 @@ class SqsService:
 
     async def _open(self) -> SQSClient:
         async with self._opening:
+            if self._is_closed:
+                raise StoreUnavailable(f"the broker {self._address.shown} was closed")
             if self._client is None:
                 config = AioConfig(
                     connect_timeout=CONNECT_SECONDS_MAX,
@@ -118,12 +125,12 @@ class SqsService:
                 "others by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the machine's role"
             ) from error
         if code in DENIED:
-            raise Refused(
+            raise Denied(
                 f"the broker {shown} refuses what is needed of it: {message}. Allow it in the policy of this role; "
                 "docs/brokers.md lists all that is needed"
             ) from error
         raise StoreUnavailable(f"the broker {shown} refuses: {code}: {message}") from error
 
     async def close(self) -> None:
-        self._client = None
+        self._client, self._is_closed = None, True
         await self._opened.aclose()
