@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "broker": ("memory", "rabbitmq", "redis", "sqs", "sql-on-sqlite", "sql-on-postgresql"),
-    "ledger": ("sqlite", "postgresql"),
+    "ledger": ("sqlite", "postgresql", "dynamodb"),
 }
 FOLDERS = [f"tests/conformance/{room}" for room in ROOMS]
 SUITE = "test_broker"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,12 @@ from tests.postgresql import fresh_database
 COMPLETIONS: Final = {"video.ranges.completed": 1, "job.completed": 1}
 
 
-def assert_a_job_goes_from_one_machine_to_others_and_back(broker_url: str, tmp_path: Path) -> None:
+def assert_a_job_goes_from_one_machine_to_others_and_back(
+    broker_url: str, tmp_path: Path, *, place: AbstractContextManager[str] | None = None
+) -> None:
+    """place: of the ledger; in PostgreSQL where none is given."""
     clip = write_clip(tmp_path / "clip.mp4", frames=60, size=(96, 64), keyframe_interval=10, bframes=0)
-    with fresh_database(migrated=False) as database:
+    with place or fresh_database(migrated=False) as database:
         shared = {
             "REELWORK_DATABASE_URL": database,
             "REELWORK_BROKER_URL": broker_url,

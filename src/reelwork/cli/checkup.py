@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PYTHON_MINIMUM: Final = (3, 11)
 FREE_BYTES_MINIMUM: Final = 1024**3
 FOLDER_FIX: Final = "choose another folder with --data or REELWORK_DATA_DIR"
+DYNAMODB_FIX: Final = "set REELWORK_DATABASE_URL, the credentials of AWS and the tables right: docs/dynamodb.md"
 SERVER_FIX: Final = "start the server, or set REELWORK_DATABASE_URL right"
 OBJECTS_FIX: Final = "start the server, or set REELWORK_OBJECTS_URL and the credentials right"
 BROKER_FIX: Final = "start the server, or set REELWORK_BROKER_URL right"
@@ -85,11 +86,16 @@ def _write_below(folder: Path) -> None:
 
 def _database(config: Config) -> Finding:
     """An embedded database that is not there yet is tried in a throw-away folder."""
-    from reelwork.database import embedded_path, shown_url
+    from reelwork.database import embedded_path, is_dynamodb, shown_url
 
     def opens(url: str) -> None:
         from reelwork.ledger import open_ledger
 
+        if is_dynamodb(url):
+            from reelwork.ledger.dynamodb.opening import tables_to_be_made
+
+            if tables_to_be_made(url):
+                return  # they are made when something is to be written into them
         ledger = open_ledger(url)
         ledger.ping()
         ledger.close()
@@ -100,7 +106,8 @@ def _database(config: Config) -> Finding:
     except ReelworkError as error:
         return Finding("database", Health.BROKEN, str(error), "set REELWORK_DATABASE_URL right, or unset it")
     if path is None:
-        return _tried("database", lambda: opens(url), f"{shown} answers", SERVER_FIX)
+        fix = DYNAMODB_FIX if is_dynamodb(url) else SERVER_FIX
+        return _tried("database", lambda: opens(url), f"{shown} answers", fix)
     if path.exists():
         return _tried("database", lambda: opens(url), f"{shown} answers")
     with tempfile.TemporaryDirectory(prefix="reelwork-") as scratch:
@@ -112,6 +119,7 @@ def _broker(config: Config) -> Finding:
     import asyncio
 
     from reelwork.broker import Broker, Topology, open_broker
+    from reelwork.database import is_dynamodb
 
     async def answers(broker: Broker) -> None:
         try:
@@ -130,6 +138,9 @@ def _broker(config: Config) -> Finding:
         )
     except ReelworkError as error:
         return Finding("broker", Health.BROKEN, str(error), "set REELWORK_BROKER_URL right, or unset it")
+    if broker is None and is_dynamodb(config.database_url):
+        found = "the queues cannot be in DynamoDB"
+        return Finding("broker", Health.BROKEN, found, "set REELWORK_BROKER_URL to sqs://, redis:// or amqp://")
     if broker is None:
         return Finding("broker", Health.FINE, "the queues are in the database")
     return _tried("broker", lambda: asyncio.run(answers(broker)), f"{broker.name} answers", BROKER_FIX)

@@ -50,10 +50,11 @@ def bring_over(source: Path, config: Config, report: Report) -> dict[str, Any]:
     from dataclasses import asdict
 
     from reelwork.broker import open_broker
-    from reelwork.database import embedded_path
+    from reelwork.database import embedded_path, is_dynamodb
     from reelwork.database.sqlite import SqliteDatabase
     from reelwork.errors import ConfigurationError
     from reelwork.ledger import open_ledger
+    from reelwork.ledger.sql import SqlLedger
     from reelwork.ledger.transfer import copy_ledger
 
     database = (source / "reelwork.db").absolute()
@@ -61,11 +62,17 @@ def bring_over(source: Path, config: Config, report: Report) -> dict[str, Any]:
         raise ConfigurationError(f"there is no reelwork.db in {source}")
     if embedded_path(config.database_url) is not None:
         raise ConfigurationError("set REELWORK_DATABASE_URL to the PostgreSQL that the data are to be in")
+    if is_dynamodb(config.database_url):
+        raise ConfigurationError(
+            "a ledger on DynamoDB takes no rows of another: let the jobs of the folder end, and submit new ones there"
+        )
     with contextlib.ExitStack() as opened:
         old = opened.enter_context(contextlib.closing(open_ledger(f"sqlite:///{database}")))
+        assert isinstance(old, SqlLedger)
         assert isinstance(old.database, SqliteDatabase)
         opened.enter_context(old.database.only_user())
         new = opened.enter_context(contextlib.closing(open_ledger(config.database_url)))
+        assert isinstance(new, SqlLedger)
         objects = _copy_objects(source, config, report)
         rows = copy_ledger(
             old.database,

@@ -62,11 +62,13 @@ def prepare(config: Config, *, wait_seconds: float) -> dict[str, Any]:
 
 
 async def _prepare(config: Config) -> dict[str, Any]:
-    from reelwork.database import open_database
+    from reelwork.database import is_dynamodb, open_database
     from reelwork.runtime.backends import open_backends
 
     if config.uses_data_dir:
         config.prepare_data_dir()
+    if is_dynamodb(config.database_url):
+        return await _prepare_tables(config)
     database = open_database(config.database_url)
     try:
         before = database.revision()
@@ -84,3 +86,24 @@ async def _prepare(config: Config) -> dict[str, Any]:
             await backends.close()
     finally:
         database.close()
+
+
+async def _prepare_tables(config: Config) -> dict[str, Any]:
+    """Of DynamoDB: they are there, or are made where the URL allows it. They have no schema to be changed."""
+    from reelwork.ledger.dynamodb.opening import tables_to_be_made
+    from reelwork.ledger.dynamodb.tables import TABLES_REVISION
+    from reelwork.runtime.backends import open_backends
+
+    missing = await asyncio.to_thread(tables_to_be_made, config.database_url)
+    backends = await open_backends(config)
+    try:
+        backends.objects.ping()
+        return {
+            "database": config.database_url,
+            "schema_before": None if missing else TABLES_REVISION,
+            "schema": TABLES_REVISION,
+            "broker": backends.broker.name,
+            "queues": len({queue for _, queue in backends.catalogue.bindings()}),
+        }
+    finally:
+        await backends.close()

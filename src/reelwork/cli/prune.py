@@ -33,7 +33,6 @@ def prune(
     from reelwork.cli.configuration import load_config
     from reelwork.cli.output import progress_bar, tell, tell_json
     from reelwork.ledger import open_ledger
-    from reelwork.ledger.pruning import prunable_jobs
     from reelwork.objects import open_objects
     from reelwork.runtime.pruning import prune as prune_jobs
 
@@ -41,7 +40,7 @@ def prune(
     ended_before_ms = round((time.time() - older_than * SECONDS_A_DAY) * 1000)
     with closing(open_ledger(config.database_url)) as ledger:
         if dry_run:
-            count = sum(1 for _ in prunable_jobs(ledger.database, ended_before_ms=ended_before_ms))
+            count = sum(1 for _ in ledger.prunable_jobs(ended_before_ms=ended_before_ms))
             if as_json:
                 tell_json({"jobs": count})
             else:

@@ -23,12 +23,17 @@ def stuck_jobs(config: Config, *, stuck_after_seconds: float | None = None) -> l
 
     stuck_after_seconds: without news for so long, a stage is stuck.
     """
-    from reelwork.database import embedded_path
+    from reelwork.database import embedded_path, is_dynamodb
 
     try:
         path = embedded_path(config.database_url)
         if path is not None and not path.exists():
             return []
+        if is_dynamodb(config.database_url):
+            from reelwork.ledger.dynamodb.opening import tables_to_be_made
+
+            if tables_to_be_made(config.database_url):
+                return []
         return asyncio.run(_look(config, STUCK_AFTER_SECONDS if stuck_after_seconds is None else stuck_after_seconds))
     except (ReelworkError, ImportError) as error:
         return [Finding(SUBJECT, Health.NOTED, f"not looked at: {error}")]

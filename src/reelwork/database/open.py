@@ -11,7 +11,8 @@ from reelwork.database.base import Database
 from reelwork.database.sqlite import SqliteDatabase, sqlite_path
 from reelwork.errors import ConfigurationError
 
-SUPPORTED = "use sqlite:///path/to/reelwork.db or postgresql://user:password@host/database"
+DYNAMODB = "dynamodb"
+SUPPORTED = "use sqlite:///path/to/reelwork.db, postgresql://user:password@host/database or dynamodb://TABLE_PREFIX"
 
 
 def open_database(url: str) -> Database:
@@ -24,8 +25,15 @@ def open_database(url: str) -> Database:
     return PostgresqlDatabase(parsed, name=masked(parsed))
 
 
+def is_dynamodb(url: str) -> bool:
+    """It is no SQL database: the ledger alone knows how to open it."""
+    return url.partition(":")[0].lower() == DYNAMODB
+
+
 def embedded_path(url: str) -> Path | None:
     """The file of an embedded database, whether it is there or not; None for a server's."""
+    if is_dynamodb(url):
+        return None
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         return None
@@ -34,6 +42,8 @@ def embedded_path(url: str) -> Path | None:
 
 def shown_url(url: str) -> str:
     """The URL as people may see it."""
+    if is_dynamodb(url):
+        return url  # it carries no password
     return masked(parse_url(url))
 
 

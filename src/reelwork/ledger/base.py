@@ -289,6 +289,18 @@ class Ledger(ABC):
     def mark_swept(self, job_id: str) -> None: ...
 
     @abstractmethod
+    def prunable_jobs(self, *, ended_before_ms: int) -> Iterator[str]:
+        """The ids of jobs that ended before then (epoch ms) and of which all is said, the oldest first."""
+
+    @abstractmethod
+    def claim_job(self, job_id: str, *, ended_before_ms: int) -> bool:
+        """Makes sure that the job stays over for good. False when it was brought back meanwhile: leave it alone."""
+
+    @abstractmethod
+    def remove_rows(self, job_id: str) -> int:
+        """Of a job that was claimed. How many of assets, outbox and inbox there were."""
+
+    @abstractmethod
     def ping(self) -> None:
         """Raises StoreUnavailable when the store does not answer."""
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 
-from reelwork.database import Database, open_database
+from reelwork.database import Database, is_dynamodb, open_database
 from reelwork.errors import ConfigurationError
-from reelwork.ledger.base import Clock
+from reelwork.ledger.base import Clock, Ledger
 from reelwork.ledger.schema import SCHEMA_REVISION
 from reelwork.ledger.sql import SqlLedger
 
 
-def open_ledger(url: str, *, clock: Clock = time.time) -> SqlLedger:
-    """The ledger at `sqlite:///path` or `postgresql://user:password@host/database`, made or migrated where needed.
+def open_ledger(url: str, *, clock: Clock = time.time) -> Ledger:
+    """The ledger at `sqlite:///path` or `postgresql://user:password@host/database`, made or migrated where needed, or
+    at `dynamodb://PREFIX`, whose tables are there already or may be made (`create=on`).
 
-    `clock` gives epoch seconds. Raises ConfigurationError when the URL is not supported, the file cannot be opened, or
-    it comes from a newer Reelwork; StoreUnavailable when the server does not answer.
+    `clock` gives epoch seconds. Raises ConfigurationError when the URL is not supported, the file cannot be opened, a
+    table is missing, or it comes from a newer Reelwork; StoreUnavailable when the server does not answer.
     """
+    if is_dynamodb(url):
+        from reelwork.ledger.dynamodb.opening import open_dynamodb  # its library is an extra
+
+        return open_dynamodb(url, clock=clock)
     database = open_database(url)
     try:
         if database.revision() != SCHEMA_REVISION:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError
 
 from reelwork.database import Database, Listener
 from reelwork.errors import JobNotFound
-from reelwork.ledger import schema
+from reelwork.ledger import pruning, schema
 from reelwork.ledger.base import PAGE_SIZE, Clock, Courier, Ledger
 from reelwork.ledger.census import Census, take_census
 from reelwork.ledger.commit import Transaction
@@ -262,6 +262,15 @@ class SqlLedger(Ledger):
 
     def mark_swept(self, job_id: str) -> None:
         self.database.run(self._statement("mark_swept"), (self.now_ms(), job_id))
+
+    def prunable_jobs(self, *, ended_before_ms: int) -> Iterator[str]:
+        return pruning.prunable_jobs(self.database, ended_before_ms=ended_before_ms)
+
+    def claim_job(self, job_id: str, *, ended_before_ms: int) -> bool:
+        return pruning.claim_job(self.database, job_id, ended_before_ms=ended_before_ms)
+
+    def remove_rows(self, job_id: str) -> int:
+        return pruning.remove_rows(self.database, job_id)
 
     def ping(self) -> None:
         self._rows(select(schema.jobs.c.job_id).limit(1))

@@ -15,6 +15,7 @@ from reelwork.broker import Broker, SqlBroker, Topology, open_broker
 from reelwork.broker.database_bell import DatabaseBell
 from reelwork.errors import ConfigurationError, StoreUnavailable
 from reelwork.ledger import BaseJobProgressManager, CompletionPolicy, Ledger, open_ledger
+from reelwork.ledger.sql import SqlLedger
 from reelwork.objects import ObjectStore, open_objects
 from reelwork.runtime import tracing
 from reelwork.runtime.conductor import Conductor
@@ -140,6 +141,12 @@ async def open_backends(
             await broker.close()
         raise
     if broker is None:
+        if not isinstance(ledger, SqlLedger):
+            ledger.close()
+            raise ConfigurationError(
+                "REELWORK_DATABASE_URL is DynamoDB, which holds no queues: set REELWORK_BROKER_URL to a broker of its "
+                "own (sqs://, redis:// or amqp://)"
+            )
         broker = SqlBroker(ledger.database, clock=world.clock, lease_seconds=lease_seconds, lease_owner=lease_owner)
         ledger.attach(broker.courier)
     try:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from reelwork.events.segment_key import SEGMENT_PREFIX
-from reelwork.ledger.pruning import claim_job, prunable_jobs, remove_rows
-from reelwork.ledger.sql import SqlLedger
+from reelwork.ledger import Ledger
 from reelwork.objects import ObjectStore
 from reelwork.objects.keys import inputs_prefix, job_prefix
 
@@ -28,14 +27,14 @@ class Pruned:
 
 
 def prune(
-    ledger: SqlLedger, objects: ObjectStore, *, ended_before_ms: int, on_progress: Callable[[Pruned], None]
+    ledger: Ledger, objects: ObjectStore, *, ended_before_ms: int, on_progress: Callable[[Pruned], None]
 ) -> Pruned:
     """Every job that ended before then, epoch ms. What is stopped in the middle is gone on with by the next call."""
     done = Pruned()
-    for job_id in prunable_jobs(ledger.database, ended_before_ms=ended_before_ms):
-        if claim_job(ledger.database, job_id, ended_before_ms=ended_before_ms):
+    for job_id in ledger.prunable_jobs(ended_before_ms=ended_before_ms):
+        if ledger.claim_job(job_id, ended_before_ms=ended_before_ms):
             removed = remove_objects(objects, job_id)
-            rows = remove_rows(ledger.database, job_id)
+            rows = ledger.remove_rows(job_id)
             done = replace(done, jobs=done.jobs + 1, rows=done.rows + rows, objects=done.objects + removed)
             on_progress(done)
     return done

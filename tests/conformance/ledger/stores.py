@@ -28,6 +28,7 @@ from reelwork.ledger import (
     open_ledger,
 )
 from tests.clock import ManualClock
+from tests.dynamodb import fresh_tables
 from tests.postgresql import fresh_database
 
 
@@ -41,11 +42,20 @@ def postgresql_database(_folder: Path, name: str) -> AbstractContextManager[str]
     return fresh_database(migrated=name == "reelwork")
 
 
+def dynamodb_tables(_folder: Path, name: str) -> AbstractContextManager[str]:
+    """`reelwork` has been used before, as a rule; any other is made when it is opened."""
+    return fresh_tables(made=name == "reelwork")
+
+
 STORES: Mapping[str, Callable[[Path, str], AbstractContextManager[str]]] = {
     "sqlite": sqlite_file,
     "postgresql": postgresql_database,
+    "dynamodb": dynamodb_tables,
 }
 
+SQL_STORES = ("postgresql", "sqlite")
+"""Those that hold queues, too."""
+EMULATED_ASSETS_MAX = 1_600  # moto takes half a millisecond for an item
 TTL_SECONDS = 900.0
 EVERYTHING = CompletionPolicy(Decimal(100), TTL_SECONDS)
 HALF = CompletionPolicy(Decimal(50), TTL_SECONDS)
@@ -63,6 +73,18 @@ class Store:
 
     def open(self) -> Ledger:
         return open_ledger(self.url, clock=self.clock)
+
+    @property
+    def is_emulated(self) -> bool:
+        return self.url.startswith("dynamodb:")
+
+    def many(self, number: int) -> int:
+        """So many assets, or as many as this store takes in a few seconds."""
+        return min(number, EMULATED_ASSETS_MAX) if self.is_emulated else number
+
+    def often(self, times: int) -> int:
+        """So often, or a twentieth of it where everything takes twenty times as long."""
+        return max(times // 20, 3) if self.is_emulated else times
 
 
 def manager(ledger: Ledger, policy: CompletionPolicy = EVERYTHING) -> JobProgressManager:

@@ -19,8 +19,9 @@ from reelwork.ledger import (
     NewDeadLetter,
     NewJob,
     Work,
+    progress,
 )
-from reelwork.ledger.progress import PROGRESS_ASSETS_PER_WORK_MAX
+from reelwork.ledger.dynamodb.parts import ASSETS_MAX
 from reelwork.ledger.work import ASSET_ID_CHARACTERS_MAX, ASSETS_PER_WORK_MAX, COUNT_MAX
 from tests.clock import ManualClock
 from tests.conformance.ledger.stores import (
@@ -41,7 +42,15 @@ from tests.conformance.ledger.stores import (
 NAN, INFINITE = float("nan"), float("inf")
 HUGE = pytest.param(10**5000, id="huge")  # more digits than Python puts into a message
 MILLION = 1_000_000
+MANY_IN_A_WORK = progress.PROGRESS_ASSETS_PER_WORK_MAX
 NO_TEXT = ["a\0b", "\ud800", "a" * (ASSET_ID_CHARACTERS_MAX + 1), ""]
+
+
+@pytest.fixture
+def per_work(store: Store, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many assets of one call go into one work."""
+    monkeypatch.setattr(progress, "PROGRESS_ASSETS_PER_WORK_MAX", store.many(10 * MANY_IN_A_WORK) // 10)
+    return progress.PROGRESS_ASSETS_PER_WORK_MAX
 
 
 def ids_in_store(ledger: Ledger, stage: str = "frames") -> list[str]:
@@ -157,43 +166,44 @@ class TestManyAtOnce:
             ledger.commit(done("frames", *(f"{number:07}" for number in range(ASSETS_PER_WORK_MAX + 1))))
         assert ledger.stage_status("job") == []
 
-    def test_a_million_assets_in_one_call(self, ledger: Ledger) -> None:
+    def test_a_million_assets_in_one_call(self, store: Store, ledger: Ledger) -> None:
         """From a generator; the completion comes back once."""
-        counting = manager(ledger)
-        counting.update_expected_and_recheck_completion("job", "frames", MILLION)
-        completion = counting.update_job_progress("job", "frames", done=_numbered(MILLION))
+        counting, many = manager(ledger), store.many(MILLION)
+        counting.update_expected_and_recheck_completion("job", "frames", many)
+        completion = counting.update_job_progress("job", "frames", done=_numbered(many))
         assert completion is not None
-        assert (completion.total_assets, completion.processed_assets, completion.reason) == (MILLION, MILLION, "all")
+        assert (completion.total_assets, completion.processed_assets, completion.reason) == (many, many, "all")
         now = status(ledger, "frames")
-        assert (now.done, now.late, topics(ledger)) == (MILLION, 0, ["frames.completed"])
+        assert (now.done, now.late, topics(ledger)) == (many, 0, ["frames.completed"])
 
-    def test_memory_does_not_grow_with_the_number_of_assets(self, ledger: Ledger) -> None:
+    def test_memory_does_not_grow_with_the_number_of_assets(self, ledger: Ledger, per_work: int) -> None:
+        manager(ledger).update_job_progress("job", "warm", done=_numbered(per_work))
         peaks_bytes = []
         for works in (2, 8):
             tracemalloc.start()
             try:
-                manager(ledger).update_job_progress(
-                    "job", f"frames-{works}", done=_numbered(works * PROGRESS_ASSETS_PER_WORK_MAX)
-                )
+                manager(ledger).update_job_progress("job", f"frames-{works}", done=_numbered(works * per_work))
                 peaks_bytes.append(tracemalloc.get_traced_memory()[1])
             finally:
                 tracemalloc.stop()
         assert peaks_bytes[1] < 1.5 * peaks_bytes[0]
 
-    def test_a_threshold_passed_in_the_middle_of_a_call(self, ledger: Ledger) -> None:
-        many = 3 * PROGRESS_ASSETS_PER_WORK_MAX
+    def test_a_threshold_passed_in_the_middle_of_a_call(self, store: Store, ledger: Ledger, per_work: int) -> None:
+        """A store that cuts a large work completes the stage by the part that passes the threshold."""
+        many = 3 * per_work
+        fires_at = -(-many // 2 // ASSETS_MAX) * ASSETS_MAX if store.is_emulated else 2 * per_work
         counting = manager(ledger, CompletionPolicy(50, 900))
         counting.update_expected_and_recheck_completion("job", "frames", many)
         completion = counting.update_job_progress("job", "frames", done=_numbered(many - 1), failed=["last"])
         assert completion is not None
-        assert (completion.processed_assets, completion.reason) == (2 * PROGRESS_ASSETS_PER_WORK_MAX, "threshold")
+        assert (completion.processed_assets, completion.reason) == (fires_at, "threshold")
         now = status(ledger, "frames")
-        assert (now.done, now.failed, now.late, now.completion) == (many - 1, 1, many // 3, completion)
+        assert (now.done, now.failed, now.late, now.completion) == (many - 1, 1, many - fires_at, completion)
         assert topics(ledger) == ["frames.completed"]
 
-    def test_a_call_broken_off_in_the_middle_is_made_again(self, ledger: Ledger) -> None:
+    def test_a_call_broken_off_in_the_middle_is_made_again(self, ledger: Ledger, per_work: int) -> None:
         counting = manager(ledger)
-        many = PROGRESS_ASSETS_PER_WORK_MAX + 1
+        many = per_work + 1
         counting.update_expected_and_recheck_completion("job", "frames", many)
         with pytest.raises(InvalidWork):
             counting.update_job_progress("job", "frames", done=[*_numbered(many - 1), "a\0b"])

@@ -13,13 +13,12 @@ from random import Random
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from reelwork.errors import JobTransitionRefused, ReelworkError
 from reelwork.events import VideoSubmitted
 from reelwork.ledger import Completion, Inbox, JobStatus, Ledger, StageUpdate, Work
 from reelwork.ledger.job import JobExists
-from reelwork.ledger.sql import SqlLedger
+from tests.conformance.ledger.audit import miscounted, open_in_cancelled, untold
 from tests.conformance.ledger.stores import (
     Store,
     announced,
@@ -37,19 +36,6 @@ from tests.conformance.ledger.stores import (
 from tests.house import ItemDone
 
 WRITERS = 6
-MISCOUNTED = (
-    "SELECT s.job_id, s.stage, s.done, s.failed, s.late, s.done_weight, count(a.asset_id) FROM stages s "
-    "LEFT JOIN assets a ON a.job_id = s.job_id AND a.stage = s.stage "
-    "GROUP BY s.job_id, s.stage, s.done, s.failed, s.late, s.done_weight "
-    "HAVING s.done <> count(CASE WHEN a.state = 'done' THEN 1 END) "
-    "OR s.failed <> count(CASE WHEN a.state = 'failed' THEN 1 END) "
-    "OR s.late <> count(CASE WHEN a.late THEN 1 END) "
-    "OR s.done_weight <> coalesce(sum(CASE WHEN a.state = 'done' THEN a.weight END), 0)"
-)
-UNTOLD = (
-    "SELECT s.job_id, s.stage FROM stages s WHERE s.completed_at IS NOT NULL AND 1 <> "
-    "(SELECT count(*) FROM outbox o WHERE o.job_id = s.job_id AND o.topic LIKE s.stage || '%completed')"
-)
 Step = Callable[[Ledger], object]
 
 
@@ -82,12 +68,6 @@ def at_once(writers: Sequence[Ledger], *steps: Step) -> list[object]:
         ]
 
 
-def rows(ledger: Ledger, query: str) -> list[tuple[object, ...]]:
-    assert isinstance(ledger, SqlLedger)
-    with ledger.database.reading() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
-
-
 def deadlocks(url: str) -> int:
     """As the server counts them: each connection tells when it ends, so this waits for the end of all others."""
     if not url.startswith("postgresql"):
@@ -101,8 +81,8 @@ def deadlocks(url: str) -> int:
         return int(deadlocks)
 
 
-def test_a_job_is_cancelled_while_a_stage_of_it_is_born(writers: list[Ledger]) -> None:
-    for number in range(100):
+def test_a_job_is_cancelled_while_a_stage_of_it_is_born(store: Store, writers: list[Ledger]) -> None:
+    for number in range(store.often(100)):
         job_id = f"job-{number}"
         running_job(writers[0], job_id)
         at_once(
@@ -121,8 +101,8 @@ def test_a_job_is_cancelled_while_a_stage_of_it_is_born(writers: list[Ledger]) -
         assert topics(writers[0], job_id) == []
 
 
-def test_a_job_is_cancelled_while_its_last_asset_is_recorded(writers: list[Ledger]) -> None:
-    for number in range(60):
+def test_a_job_is_cancelled_while_its_last_asset_is_recorded(store: Store, writers: list[Ledger]) -> None:
+    for number in range(store.often(60)):
         job_id = f"job-{number}"
         running_job(writers[0], job_id)
         writers[0].commit(announced("frames", 1, job_id=job_id))
@@ -137,9 +117,9 @@ def test_a_job_is_cancelled_while_its_last_asset_is_recorded(writers: list[Ledge
         assert len(topics(writers[0], job_id)) == (completion is not None)
 
 
-def test_one_idempotency_key_makes_one_job(writers: list[Ledger]) -> None:
+def test_one_idempotency_key_makes_one_job(store: Store, writers: list[Ledger]) -> None:
     """In groups that hold the same keys the other way round."""
-    for number in range(20):
+    for number in range(store.often(20)):
         keys = [f"key-{number}-{each}" for each in range(4)]
 
         def create(ledger: Ledger, turn: int, keys: Sequence[str] = keys) -> list[object]:
@@ -154,9 +134,9 @@ def test_one_idempotency_key_makes_one_job(writers: list[Ledger]) -> None:
         assert len(results) == WRITERS * len(keys)
 
 
-def test_one_dead_letter_is_replayed_once(writers: list[Ledger]) -> None:
+def test_one_dead_letter_is_replayed_once(store: Store, writers: list[Ledger]) -> None:
     running_job(writers[0])
-    for number in range(20):
+    for number in range(store.often(20)):
         writers[0].commit(Work(dead_letters=[dead_letter(f"a{number}")]))
         letter = writers[0].dead_letters()[0].dead_letter_id
         results = at_once(writers, *[lambda ledger: ledger.commit(Work(replay=letter))] * WRITERS)  # noqa: B023
@@ -164,9 +144,9 @@ def test_one_dead_letter_is_replayed_once(writers: list[Ledger]) -> None:
         assert len(topics(writers[0])) == number + 1
 
 
-def test_one_event_is_consumed_once(writers: list[Ledger]) -> None:
+def test_one_event_is_consumed_once(store: Store, writers: list[Ledger]) -> None:
     """Groups that hold the same events in another order, with and without a stage, and with what they lead to."""
-    for number in range(20):
+    for number in range(store.often(20)):
         pairs = [Inbox("q", f"event-{number}-{each}") for each in range(6)]
 
         def consume(ledger: Ledger, seed: int, pairs: Sequence[Inbox] = pairs) -> list[object]:
@@ -182,9 +162,9 @@ def test_one_event_is_consumed_once(writers: list[Ledger]) -> None:
         assert [topics(writers[0], pair.event_id) for pair in pairs] == [["video.submitted"]] * len(pairs)
 
 
-def test_the_same_events_told_in_opposite_orders(writers: list[Ledger]) -> None:
+def test_the_same_events_told_in_opposite_orders(store: Store, writers: list[Ledger]) -> None:
     """Whoever is first is told of in his own order; the others come too late with all of theirs."""
-    for number in range(20):
+    for number in range(store.often(20)):
         events = [ItemDone(job_id=f"job-{number}", name=f"{each:03}") for each in range(300)]
         orders = [events, events[::-1]] * (WRITERS // 2)
         steps = [lambda ledger, order=order: ledger.commit(Work(events=order)) for order in orders]
@@ -193,9 +173,9 @@ def test_the_same_events_told_in_opposite_orders(writers: list[Ledger]) -> None:
         assert told in [[str(event.identity) for event in order] for order in orders]
 
 
-def test_groups_that_overlap_in_every_order(writers: list[Ledger]) -> None:
+def test_groups_that_overlap_in_every_order(store: Store, writers: list[Ledger]) -> None:
     """Two stages, groups that touch one or both of them in any order, each asset told by everybody."""
-    ids = [f"{number:03}" for number in range(240)]
+    ids = [f"{number:03}" for number in range(store.often(240))]
     writers[0].commit_all([announced(stage, len(ids)) for stage in ("frames", "faces")])
 
     def record(ledger: Ledger, seed: int) -> list[Completion]:
@@ -217,10 +197,10 @@ def test_groups_that_overlap_in_every_order(writers: list[Ledger]) -> None:
     assert [result for result in results if isinstance(result, Exception)] == []
     assert sorted(completion.stage for given in results for completion in given) == ["faces", "frames"]  # type: ignore[attr-defined]
     assert [status(writers[0], stage).done for stage in ("frames", "faces")] == [len(ids)] * 2
-    assert rows(writers[0], MISCOUNTED) == []
+    assert miscounted(writers[0]) == []
 
 
-def test_everything_at_once(writers: list[Ledger]) -> None:
+def test_everything_at_once(store: Store, writers: list[Ledger]) -> None:
     """Moves, replays, cancels, births, outcomes and new jobs in any order, in groups of any size."""
     jobs = [f"job-{number}" for number in range(8)]
     stages = ["frames", "halves", "segments"]
@@ -256,7 +236,7 @@ def test_everything_at_once(writers: list[Ledger]) -> None:
     def rampage(ledger: Ledger, seed: int) -> list[Exception]:
         random = Random(seed)
         results: list[object] = []
-        for _ in range(40):
+        for _ in range(store.often(40)):
             results += ledger.commit_all([work(random) for _ in range(random.randint(1, 8))])
         return [result for result in results if isinstance(result, Exception)]
 
@@ -265,18 +245,14 @@ def test_everything_at_once(writers: list[Ledger]) -> None:
         assert isinstance(errors, list)
         for error in errors:
             assert isinstance(error, JobTransitionRefused | JobExists) or "replayed already" in str(error), error
-    assert rows(writers[0], MISCOUNTED) == []
-    assert rows(writers[0], UNTOLD) == []
-    open_in_cancelled = (
-        "SELECT s.job_id, s.stage FROM stages s JOIN jobs j ON j.job_id = s.job_id "
-        "WHERE j.status = 'cancelled' AND s.completed_at IS NULL AND s.closed_at IS NULL"
-    )
-    assert rows(writers[0], open_in_cancelled) == []
+    assert miscounted(writers[0]) == []
+    assert untold(writers[0]) == []
+    assert open_in_cancelled(writers[0]) == []
 
 
-def test_large_stages_in_groups_of_several(writers: list[Ledger]) -> None:
+def test_large_stages_in_groups_of_several(store: Store, writers: list[Ledger]) -> None:
     """Far from their end, where nothing can complete; now and then a group that must look at what is known."""
-    stages, rounds = [f"stage-{number}" for number in range(6)], 60
+    stages, rounds = [f"stage-{number}" for number in range(6)], store.often(60)
     for stage in stages:
         writers[0].commit(announced(stage, 1_000_000))
 
@@ -290,17 +266,18 @@ def test_large_stages_in_groups_of_several(writers: list[Ledger]) -> None:
             fired(ledger.commit_all(works))
 
     assert at_once(writers, *[lambda ledger, seed=seed: record(ledger, seed) for seed in range(WRITERS)]) == [None] * 6
-    assert rows(writers[0], MISCOUNTED) == []
+    assert miscounted(writers[0]) == []
 
 
 def test_the_same_assets_told_at_once_in_another_order(store: Store, writers: list[Ledger]) -> None:
     """By writers that have met nobody before."""
     writers[0].commit(announced("frames", 1_000_000))
-    for number in range(12):
-        ids = [f"{number}-{each:04}" for each in range(1_500)]
+    rounds, each_time = store.often(12), store.often(1_500)
+    for number in range(rounds):
+        ids = [f"{number}-{each:04}" for each in range(each_time)]
         with ExitStack() as opened:
             fresh = [opened.enter_context(closing(store.open())) for _ in range(2)]
             steps = [lambda ledger, ids=ids: ledger.commit(done("frames", *ids)) for ids in (ids, ids[::-1])]
             assert at_once(fresh, *steps) == [[], []]
-    assert status(writers[0], "frames").done == 12 * 1_500
-    assert rows(writers[0], MISCOUNTED) == []
+    assert status(writers[0], "frames").done == rounds * each_time
+    assert miscounted(writers[0]) == []

@@ -6,7 +6,7 @@ import asyncio
 
 from reelwork.broker import SqlBroker, Topology
 from reelwork.events import VideoSubmitted
-from reelwork.ledger import AssetState, QueueDepth, Work
+from reelwork.ledger import AssetState, Ledger, QueueDepth, Work
 from reelwork.ledger.sql import SqlLedger
 from tests.clock import ManualClock
 from tests.conformance.ledger.stores import announced, done, started
@@ -19,7 +19,12 @@ def depth(**fields: object) -> QueueDepth:
     return QueueDepth(**{**EMPTY, "oldest_waiting_at": None, **fields})  # type: ignore[arg-type]
 
 
-def test_of_one_job(ledger: SqlLedger, clock: ManualClock) -> None:
+def test_of_one_job(ledger: Ledger, clock: ManualClock) -> None:
+    if not isinstance(ledger, SqlLedger):  # its queues are elsewhere
+        ledger.commit(Work(events=[VideoSubmitted(job_id="a")]))
+        assert ledger.queue_depths("a") == []
+        return
+
     async def test() -> None:
         broker = SqlBroker(ledger.database, clock=clock, lease_seconds=30)
         await broker.declare(Topology.of([(VideoSubmitted.topic, QUEUE)]))
@@ -48,7 +53,7 @@ def test_of_one_job(ledger: SqlLedger, clock: ManualClock) -> None:
     asyncio.run(test())
 
 
-def test_the_last_news_of_a_stage(ledger: SqlLedger, clock: ManualClock) -> None:
+def test_the_last_news_of_a_stage(ledger: Ledger, clock: ManualClock) -> None:
     ledger.commit(announced("frames", 2))
     assert ledger.last_recorded_at("job", "frames") is None
     ledger.commit(done("frames", "a"))

@@ -163,8 +163,8 @@ class TestAssets:
         for prefix, expected in {"clip/": ["clip/1", "clip/2"], "c%": ["c%/1"], "none": []}.items():
             assert [asset.asset_id for asset in ledger.assets("job", "frames", prefix=prefix)] == expected
 
-    def test_are_read_in_order_over_pages(self, ledger: Ledger) -> None:
-        ids = [f"{number:05}" for number in range(2_345)]
+    def test_are_read_in_order_over_pages(self, store: Store, ledger: Ledger) -> None:
+        ids = [f"{number:05}" for number in range(store.many(2_345))]
         ledger.commit(done("frames", *reversed(ids)))
         assert [asset.asset_id for asset in ledger.assets("job", "frames")] == ids
 
@@ -196,10 +196,11 @@ class TestAssets:
         ledger.commit_all([started("frames", "a"), done("frames", "a"), started("frames", "a")])
         assert ledger.known_assets("job", "frames", ["a"]) == {"a": Known(AssetState.DONE, 1)}
 
-    def test_a_hundred_thousand_in_one_work(self, ledger: Ledger) -> None:
-        ledger.commit(announced("frames", 100_000))
-        (completion,) = ledger.commit(done("frames", *(f"{number:06}" for number in range(100_000))))
-        assert completion.processed_assets == 100_000
+    def test_a_hundred_thousand_in_one_work(self, store: Store, ledger: Ledger) -> None:
+        many = store.many(100_000)
+        ledger.commit(announced("frames", many))
+        (completion,) = ledger.commit(done("frames", *(f"{number:06}" for number in range(many))))
+        assert completion.processed_assets == many
 
 
 class TestAnnouncements:

@@ -90,7 +90,7 @@ class TestFile:
         ("bad", "says"),
         [
             ("mysql://localhost/reelwork", "not supported"),
-            ("dynamodb://eu-central-1", "not supported"),
+            ("cassandra://host", "not supported"),
             ("sqlite://", "file"),
             ("sqlite:///:memory:", "file"),
             ("reelwork.db", "not a database URL"),

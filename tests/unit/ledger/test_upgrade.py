@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 from reelwork.database import open_database
 from reelwork.ledger import open_ledger
 from reelwork.ledger.schema import SCHEMA_REVISION, metadata
-from tests.conformance.ledger.stores import STORES, announced, done, new_job, status
+from tests.conformance.ledger.stores import SQL_STORES, STORES, announced, done, new_job, status
 from tests.postgresql import fresh_database
 
 OLD_ROWS = [
@@ -45,7 +45,7 @@ def migrate(url: str, revision: str, *rows: str, down: bool = False) -> set[str]
     return tables
 
 
-@pytest.fixture(params=sorted(STORES))
+@pytest.fixture(params=SQL_STORES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractContextManager[str]:
     return STORES[request.param](tmp_path, "old")
 

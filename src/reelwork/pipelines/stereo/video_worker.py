@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from reelwork.errors import ObjectNotFound, UnreadableMedia
 from reelwork.events import SegmentsCompleted, SegmentsPlanned, SegmentUploaded
+from reelwork.events.segment_completion import SegmentCompletion
 from reelwork.ledger import CompletionPolicy, NewJob
 from reelwork.media import count_frames
 from reelwork.objects import ObjectStore
@@ -20,7 +21,6 @@ from reelwork.objects.keys import build_output_segment_key, input_key, stage_out
 from reelwork.pipelines.stereo.models import DepthRange, StereoModel, load_model
 from reelwork.pipelines.stereo.parameters import StereoJob, StereoParameters, check_parameters, check_settings
 from reelwork.pipelines.stereo.plan import StereoPlan
-from reelwork.pipelines.stereo.segment_completion import SegmentCompletion
 from reelwork.runtime import Context, Service
 
 PIPELINE: Final = "stereo"

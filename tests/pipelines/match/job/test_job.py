@@ -22,10 +22,11 @@ from reelwork.pipelines.match.product_mask import BELIEVED_SHARE_MIN, share_insi
 from reelwork.runtime.dead_letters import DeadLetters
 from reelwork.vision.opencv import cv2
 from tests.clips import damage
-from tests.conformance.ledger.conftest import clock, kind, store
+from tests.conformance.ledger.conftest import clock, store
 from tests.conformance.ledger.stores import Store
 from tests.house import run
 from tests.pipelines.match.job.house import MatchHouse, open_match_house, texture, write_product, write_video
+from tests.scenarios.conftest import kind
 
 __all__ = ["clock", "kind", "store"]
 

@@ -1,0 +1,1 @@
+"""The ledger on DynamoDB, through boto3 (`pip install 'reelwork[aws]'`)."""
