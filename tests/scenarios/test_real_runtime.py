@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import structlog
+
 from reelwork.ledger import JobStatus
 from tests.conformance.ledger.stores import Store
 from tests.house import PLANS, run
@@ -108,6 +110,22 @@ def test_batch_twice(store: Store, tmp_path: Path) -> None:
             await it.settle()
             assert it.one() == (10, 10, 0, False, "all")
             assert it.house.jobs.detail(it.job_id).conflicts == []
+
+    run(test())
+
+
+def test_everything_three_times_leaves_no_word_of_it_in_the_log(store: Store, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with vision(store, tmp_path, 100) as it:
+            with structlog.testing.capture_logs() as lines:
+                for _ in range(3):
+                    it.batch(20)
+                    it.send(frames(20), frames_per_message=5)
+                    await it.settle()
+                await it.sweep()
+                await it.settle()
+            assert it.one() == it.one(KEYPOINTS) == (20, 20, 0, False, "all")
+            assert [line["event"] for line in lines] == ["reelwork.conductor.moved"]
 
     run(test())
 
