@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 import reelwork.broker.sqs.broker
 from reelwork.broker import Delivery, Depth, Message, Topology
-from reelwork.broker.sqs import SqsBroker, service
+from reelwork.broker.sqs import SqsBroker, post, service
 from reelwork.broker.sqs.envelope import MESSAGE_BYTES_MAX, ROOM_BYTES
 from reelwork.broker.sqs.names import Names
 from reelwork.errors import ConfigurationError, StoreUnavailable
@@ -29,7 +30,7 @@ from tests.moto import ACCOUNT, CREDENTIALS, REGION, fresh_url, shared_server
 pytestmark = pytest.mark.anyio
 QUEUE, OTHER, SEGMENTS = "q.frames", "q.other", "q.video_worker.segments"
 TOPOLOGY = Topology.of([("frames", QUEUE), ("frames", OTHER), (SegmentUploaded.topic, SEGMENTS)])
-WAIT_SECONDS = 20.0
+WAIT_SECONDS, TRIES_MAX = 20.0, 20
 KEY = "segments/job-1/{:05d}_00003_sbs.mp4"
 
 
@@ -81,11 +82,17 @@ async def faulty() -> AsyncIterator[FaultySqs]:
 
 
 @pytest.fixture
+def tries_max() -> int:
+    """Of a request that was throttled, or whose connection broke."""
+    return 2
+
+
+@pytest.fixture
 async def harried(
-    url: str, clock: ManualClock, faulty: FaultySqs, monkeypatch: pytest.MonkeyPatch
+    url: str, clock: ManualClock, faulty: FaultySqs, tries_max: int, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SqsBroker]:
     """A broker whose way to SQS can be made to fail."""
-    monkeypatch.setattr(service, "TRIES_MAX", 2)
+    monkeypatch.setattr(service, "TRIES_MAX", tries_max)
     async with broker_at(url.replace(shared_server().url, faulty.url), clock=clock) as broker:
         faulty.asked.clear()
         yield broker
@@ -143,6 +150,15 @@ async def take_all(broker: SqsBroker, count: int) -> list[Delivery]:
         assert deliveries
         taken += deliveries
     return taken
+
+
+async def persistently(call: Callable[[], Awaitable[object]]) -> None:
+    """As the relay does it."""
+    for _ in range(TRIES_MAX):
+        with contextlib.suppress(StoreUnavailable):
+            await call()
+            return
+    await call()
 
 
 def told(deliveries: list[Delivery]) -> list[tuple[str, int, int, bool]]:
@@ -303,6 +319,7 @@ class TestNotifications:
             queue.send(json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "inputs"}))
             queue.send(notification())
             queue.send(notification(record(KEY.format(0), name="ObjectRemoved:Delete")))
+            queue.send(notification(record("\ud800\n", name="ObjectRemoved:\ud800")))
             queue.send(notification(record("segments/job-1/../00000_00003_sbs.mp4")))
             queue.send(notification(record("segments/job-1/00003_00003_sbs.mp4")))
             queue.send(notification(*(record(KEY.format(index)) for index in range(3)), record("input/x.mp4")))
@@ -315,19 +332,16 @@ class TestNotifications:
         await broker.ack(taken)
         assert (await broker.depths())[SEGMENTS] == Depth(0, 0, None)
 
-    @pytest.mark.parametrize(
-        "body",
-        ["segment", "[]", "[" * 100_000, '{"Records": 1}', '{"Records": [1]}', notification({"s3": {}}), '{"a": 1}'],
-    )
-    async def test_what_is_none_fails_by_itself(self, broker: SqsBroker, url: str, body: str) -> None:
+    async def test_what_is_none_fails_by_itself(self, broker: SqsBroker, url: str) -> None:
+        bodies = ["segment", "[]", "[" * 100_000, '{"Records": 1}', '{"Records": [1]}', notification({"s3": {}}), "{}"]
         with Queue(url, SEGMENTS) as queue, Queue(url, QUEUE) as other:
-            queue.send(body)
-            other.send(body)
-        (delivery,) = await take(broker, queue=SEGMENTS)
-        assert delivery.message == Message("", "", SegmentUploaded.topic, body)
-        (elsewhere,) = await take(broker)
-        assert elsewhere.message == Message("", "", "frames", body)
-        await broker.ack([delivery, elsewhere])
+            for body in bodies:
+                queue.send(body)
+                other.send(body)
+        for name, topic in ((SEGMENTS, SegmentUploaded.topic), (QUEUE, "frames")):
+            taken = await take(broker, queue=name)
+            assert [delivery.message for delivery in taken] == [Message("", "", topic, body) for body in bodies]
+            await broker.ack(taken)
         assert {depth.waiting for depth in (await broker.depths()).values()} == {0}
 
 
@@ -511,6 +525,55 @@ class TestFaults:
         assert told(taken) == [("a", 2, 0, True), ("a", 2, 0, True)]
         await harried.ack(taken)
         assert (await harried.depths())[QUEUE].waiting == 0
+
+    @pytest.mark.parametrize(("seed", "tries_max"), [(0, 1), (1, 1)])
+    async def test_whatever_fails_nothing_is_lost(
+        self, harried: SqsBroker, faulty: FaultySqs, clock: ManualClock, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(post, "ENTRY_PAUSES_SECONDS", (0.001, 0.001))
+        random = Random(seed)
+
+        async def spoil(asked: dict[str, Any], forward: Forward) -> Answer:
+            fate = random.random()
+            if fate < 0.05:
+                return refused("RequestThrottled")
+            entries = asked.get("Entries", [])
+            left = [entry for entry in entries if fate < 0.2 and random.random() < 0.5]
+            asked = {**asked, "Entries": [entry for entry in entries if entry not in left]} if entries else asked
+            status, answer = await forward(asked) if asked.get("Entries", [1]) else (200, {"Successful": []})
+            if fate > 0.95:
+                raise NoAnswer
+            answer["Failed"] = [failed(entry, "InternalError") for entry in left] if left else answer.get("Failed", [])
+            return status, answer
+
+        for action in ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
+            faulty.spoils[action] = spoil
+        names = numbers(60)
+        for first in range(0, 60, 20):
+            await persistently(partial(harried.publish, messages(*names[first : first + 20])))
+        seen, ended = set[str](), set[str]()
+        for _ in range(60):
+            with contextlib.suppress(StoreUnavailable):
+                taken = await take(harried, random.randint(1, 30), wait_seconds=random.choice([0, 0.01]))
+                seen.update(event_ids(taken))
+                for share, end in ((0.3, harried.release), (0.3, harried.extend), (0.5, harried.ack)):
+                    some = [delivery for delivery in taken if random.random() < share]
+                    await end(some)
+                    ended.update(event_ids(some) if end == harried.ack else [])
+                for delivery in taken[::7]:
+                    await delivery.retry(random.choice([0, 5]))
+            clock.advance(random.choice([0, 1, 5, LEASE_SECONDS]))
+        faulty.spoils.clear()
+        left = set[str]()
+        for _ in range(10):
+            clock.advance(LEASE_SECONDS)
+            taken = await take(harried)
+            left.update(event_ids(taken))
+            await harried.ack(taken)
+        assert seen | left == set(names)
+        assert ended | left == set(names)
+        assert len(ended) > 20
+        assert (await harried.depths())[QUEUE] == Depth(0, 0, None)
 
     async def test_what_is_denied_is_told_with_what_to_do(self, harried: SqsBroker, faulty: FaultySqs) -> None:
         async def spoil(*_: object) -> Answer:

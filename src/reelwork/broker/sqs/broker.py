@@ -266,6 +266,8 @@ class SqsBroker(Broker):
                 await self._give_back(intake, intake.take_idle(idle_seconds))
             except StoreUnavailable as error:
                 log.warning("reelwork.broker.hand_on_failed", broker=self.name, error=str(error))
+            except Exception as error:  # the others are to be given back all the same
+                log.exception("reelwork.broker.hand_on_failed", broker=self.name, error=str(error))
 
     async def _give_back(self, intake: Intake, helds: Sequence[Held]) -> None:
         """Has another process take what was not begun, as if it had never been handed out."""

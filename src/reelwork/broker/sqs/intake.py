@@ -77,7 +77,7 @@ class Intake:
         self._asked: set[asyncio.Task[Any]] = set()
         self._poll: asyncio.Task[None] | None = None
         self._poll_began = 0.0
-        self._trouble: StoreUnavailable | None = None
+        self._trouble: Exception | None = None
         self.may_have_more = False
 
     @property
@@ -165,7 +165,7 @@ class Intake:
     async def _wait_for_messages(self, wanted: int) -> None:
         try:
             self.may_have_more = await self._receive(wanted, self._poll_seconds) == ENTRIES_MAX
-        except StoreUnavailable as error:
+        except Exception as error:  # whoever waits is to hear of it, whatever it is
             self._trouble = error
         finally:
             self._poll = None

@@ -66,5 +66,5 @@ def _skipped(record: Any) -> str | None:
     except (TypeError, KeyError, AttributeError):
         return None
     if not isinstance(name, str) or not name.startswith(CREATED):
-        return f"{name}: {key}"
+        return f"{name!r:.80} of {key!r:.200}"
     return segment_key_fault(key)
