@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from reelwork.ledger.census import ALIVE, ENDED, RECENT_MS, Census, OpenStages
 from reelwork.ledger.dynamodb import keys
+from reelwork.ledger.dynamodb.draft import whole_items
 from reelwork.ledger.dynamodb.items import Item
 from reelwork.ledger.dynamodb.outbox import counts_in
 from reelwork.ledger.dynamodb.records import job_of, letter_of, status_of
@@ -56,7 +57,7 @@ def _ended(store: Store, now_ms: int) -> dict[str, int]:
 
 def _open_stages(store: Store) -> dict[str, OpenStages]:
     found = islice(_keys_in(store, keys.OPEN_STAGES, index="listing"), READ_MAX)
-    stages = [status_of(item) for item in _whole(store, found)]
+    stages = [status_of(item) for item in whole_items(store, [[*found]])]
     names = Counter(stage.stage for stage in stages if stage.completed_at is None and stage.closed_at is None)
     return {
         name: OpenStages(count, min(stage.created_at for stage in stages if stage.stage == name))
@@ -69,7 +70,7 @@ def _events(store: Store) -> tuple[int, int, int | None]:
     waiting = [_first(store, f"{keys.UNPUBLISHED}#{shard}") for shard in range(keys.EVENT_SHARDS)]
     sent = [_first(store, f"{keys.UNFINISHED}#{shard}") for shard in range(keys.EVENT_SHARDS)]
     counts = [counts_in(str(item["agenda_key"])) for items in (*waiting, *sent) for item in items]
-    oldest = _whole(store, (items[0] for items in waiting if items))
+    oldest = whole_items(store, [[items[0] for items in waiting if items]])
     since = min((int(item["created_at"]) for item in oldest), default=None)
     return sum(count for count, _ in counts), sum(count for _, count in counts), since
 
@@ -80,7 +81,7 @@ def _first(store: Store, partition: str) -> list[Item]:
 
 def _dead_letters(store: Store) -> dict[str, int]:
     newest = (item for page in store.query(keys.LETTERS, index="listing", newest_first=True) for item in page)
-    letters = map(letter_of, _whole(store, islice(newest, READ_MAX)))
+    letters = map(letter_of, whole_items(store, [[*islice(newest, READ_MAX)]]))
     return dict(Counter(letter.queue for letter in letters if letter.replayed_at is None))
 
 
@@ -88,14 +89,8 @@ def ended_jobs(store: Store, *, born_before_ms: int) -> Iterator[Item]:
     """Jobs born before then that are over, the oldest first."""
     pages = store.query(keys.JOBS, index="listing", up_to=keys.number(max(born_before_ms, 0)) + "$")
     for page in pages:
-        yield from (item for item in _whole(store, iter(page)) if job_of(item).status.is_terminal)
+        yield from (item for item in whole_items(store, [page]) if job_of(item).status.is_terminal)
 
 
 def _keys_in(store: Store, partition: str, *, index: str) -> Iterator[Item]:
     return (item for page in store.query(partition, index=index) for item in page)
-
-
-def _whole(store: Store, found: Iterator[Item]) -> list[Item]:
-    wanted = [(str(item["pk"]), str(item["sk"])) for item in found]
-    items = store.get_many(wanted)
-    return [items[key] for key in wanted if key in items]

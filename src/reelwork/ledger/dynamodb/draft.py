@@ -5,10 +5,10 @@ So nothing that somebody else wrote meanwhile is lost, whatever was decided from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from reelwork.errors import InvalidWork
+from reelwork.errors import InvalidWork, WriteConflict
 from reelwork.ledger.dynamodb.items import ITEM_BYTES_MAX, Item, Key, Value, encode, size_of
 from reelwork.ledger.dynamodb.store import ACTIONS_MAX, TRANSACTION_BYTES_MAX, Store
 from reelwork.ledger.dynamodb.tables import HASH_KEY, RANGE_KEY
@@ -34,7 +34,7 @@ class Draft:
 
     def take(self, item: Item) -> Key:
         """Takes in what a consistent query has found, unless it was read before."""
-        key = str(item[HASH_KEY]), str(item[RANGE_KEY])
+        key = key_of(item)
         self._found.setdefault(key, item)
         return key
 
@@ -112,3 +112,41 @@ class Draft:
             "ExpressionAttributeNames": {"#v": VERSION},
             "ExpressionAttributeValues": {":v": {"N": str(before[VERSION])}},
         }
+
+
+def put_back(store: Store, item: Item, news: Mapping[str, Value | None]) -> None:
+    """Changes one item, outside of transactions. Raises WriteConflict if it is not as it was read."""
+    if not change_item(store, item, news, and_version=True):
+        raise WriteConflict(f"{item[HASH_KEY]!s} was written by somebody else")
+
+
+def change_item(store: Store, item: Item, news: Mapping[str, Value | None], *, and_version: bool) -> bool:
+    """The same; False if it is not as it was read. Without a new version, who writes the item at the same time takes
+    the change back: for an entry of an index that is allowed to be wrong.
+    """
+    version = int(item[VERSION])
+    written = {**news, **({VERSION: version + 1} if and_version else {})}
+    names = {f"#{number}": name for number, name in enumerate(written)}
+    values = encode({f":{number}": value for number, value in enumerate(written.values())})
+    sets = [f"#{number} = :{number}" for number, value in enumerate(written.values()) if value is not None]
+    removes = [f"#{number}" for number, value in enumerate(written.values()) if value is None]
+    update = (f"SET {', '.join(sets)} " if sets else "") + (f"REMOVE {', '.join(removes)}" if removes else "")
+    return store.update(
+        key_of(item),
+        update=update.strip(),
+        condition="#v = :v",
+        names=names | {"#v": VERSION},
+        values=values | encode({":v": version}),
+    )
+
+
+def whole_items(store: Store, pages: Iterable[Sequence[Item]]) -> Iterator[Item]:
+    """What an index has found, as it is in the table, page by page."""
+    for page in pages:
+        wanted = list(map(key_of, page))
+        found = store.get_many(wanted)
+        yield from (found[key] for key in wanted if key in found)
+
+
+def key_of(item: Item) -> Key:
+    return str(item[HASH_KEY]), str(item[RANGE_KEY])

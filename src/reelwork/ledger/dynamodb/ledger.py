@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,17 +20,14 @@ from reelwork.ledger.commit import Transaction, apply_group
 from reelwork.ledger.dynamodb import keys
 from reelwork.ledger.dynamodb.address import Address
 from reelwork.ledger.dynamodb.census import take_census
-from reelwork.ledger.dynamodb.draft import VERSION, Draft
-from reelwork.ledger.dynamodb.items import Item, Key, Value, encode
-from reelwork.ledger.dynamodb.outbox import Fate, changed, fates_of, rows, sequence_of
+from reelwork.ledger.dynamodb.draft import Draft, change_item, put_back, whole_items
+from reelwork.ledger.dynamodb.items import Item, encode
+from reelwork.ledger.dynamodb.outgoing_events import OutgoingEvents
 from reelwork.ledger.dynamodb.parts import parts_of, together
 from reelwork.ledger.dynamodb.pruning import claim_job, prunable_jobs, remove_rows
 from reelwork.ledger.dynamodb.records import (
-    LETTER_PREFIX,
-    QUEUE_PREFIX,
     asset_of,
     conflict_of,
-    consumers_of,
     job_of,
     known_of,
     letter_of,
@@ -65,11 +60,6 @@ if TYPE_CHECKING:
 
 FAILED_JOB_LOOK_AGAIN_MS: Final = 60_000
 """Stages of failed jobs wait for their job to be brought back, which makes them due again."""
-WRITERS: Final = 8
-"""Marks of events that are written at the same time."""
-PLACES_MAX: Final = 20_000
-"""Items of the outbox that are remembered by whose they are, since they were read."""
-MARK_TRIES_MAX: Final = 20
 
 T = TypeVar("T")
 
@@ -82,8 +72,7 @@ class DynamoLedger(Ledger):
         self.segment_completions = SegmentCompletionStore(client, address.completions_table)
         self._completions_table = address.completions_table
         self._sequences = Sequences(self.store)
-        self._places: OrderedDict[int, str] = OrderedDict()
-        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="reelwork-dynamodb")
+        self._events = OutgoingEvents(self.store)
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         def attempt() -> T:
@@ -154,7 +143,7 @@ class DynamoLedger(Ledger):
         last = None if before is None else self.job(before)
         after = None if last is None else keys.birth_order(last.created_at, last.job_id)
         pages = self.store.query(keys.JOBS, index="listing", after=after, newest_first=True, page_size=PAGE_SIZE)
-        found = map(job_of, self._in_order(pages))
+        found = map(job_of, whole_items(self.store, pages))
         fitting = (
             job
             for job in found
@@ -171,7 +160,7 @@ class DynamoLedger(Ledger):
     def running_jobs(self, *, after: str = "", limit: int = PAGE_SIZE) -> list[str]:
         partition = keys.jobs_alive(JobStatus.RUNNING)
         behind = keys.job_order(after) if after else None
-        found = self._in_order(self.store.query(partition, index="agenda", after=behind, page_size=limit))
+        found = whole_items(self.store, self.store.query(partition, index="agenda", after=behind, page_size=limit))
         running = (str(item["job_id"]) for item in found if item["status"] == JobStatus.RUNNING)
         return list(islice(running, limit))
 
@@ -199,7 +188,7 @@ class DynamoLedger(Ledger):
             return
         shards = int((self.store.get(keys.stage_key(job_id, stage)) or {}).get("shards", 0))
         partitions = [
-            self._items(keys.asset_partition(job_id, stage, shard), prefix=prefix)
+            self.store.items(keys.asset_partition(job_id, stage, shard), prefix=prefix)
             for shard in range(keys.ASSET_SHARDS)
             if shards >> shard & 1
         ]
@@ -231,7 +220,7 @@ class DynamoLedger(Ledger):
         pages = self.store.query(partition, index=index, after=after, newest_first=True, page_size=PAGE_SIZE)
         fitting = (
             letter
-            for letter in map(letter_of, self._in_order(pages))
+            for letter in map(letter_of, whole_items(self.store, pages))
             if (stage is None or letter.stage == stage)
             and (queue is None or letter.queue == queue)
             and (error is None or _lowered(error) in _lowered(letter.error))
@@ -244,68 +233,25 @@ class DynamoLedger(Ledger):
         return None if item is None else letter_of(item)
 
     def outbox(self, job_id: str) -> list[OutboxRow]:
-        if not is_text(job_id):
-            return []
-        return [row for item in self._items(keys.outbox_partition(job_id)) for row in self._rows(item)]
+        return self._events.of_job(job_id) if is_text(job_id) else []
 
     def unpublished(self, limit: int = PAGE_SIZE) -> list[OutboxRow]:
-        found = self._on_their_way(keys.UNPUBLISHED, limit=limit)
-        return list(islice((row for item in found for row in self._rows(item) if row.published_at is None), limit))
+        return self._events.unpublished(limit)
 
     def unfinished(self, *, published_before_ms: int, limit: int = PAGE_SIZE) -> list[OutboxRow]:
-        found = self._on_their_way(keys.UNFINISHED, limit=limit, up_to=f"{keys.number(max(published_before_ms, 0))}$")
-        due: list[tuple[int, OutboxRow]] = []
-        for item in found:
-            job = self.store.get(keys.job_key(str(item["job_id"])))
-            if job is not None and job["status"] == JobStatus.CANCELLED:
-                self._leave_alone(item)
-                continue
-            for row, fate in zip(self._rows(item), fates_of(item), strict=True):
-                if fate.finished_at is None and fate.look_again_at is not None:
-                    due += [(fate.look_again_at, row)] if fate.look_again_at <= published_before_ms else []
-            if len(due) >= limit:
-                break
-        return [row for _, row in sorted(due, key=lambda each: (each[0], each[1].sequence))[:limit]]
+        return self._events.unfinished(published_before_ms=published_before_ms, limit=limit)
 
     def consumers(self, event_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        wanted = {event_id: keys.event_key(event_id) for event_id in event_ids}
-        found = self.store.get_many(list(wanted.values()))
-        return {event_id: consumers_of(found.get(key, {})) for event_id, key in wanted.items()}
+        return self._events.consumers(event_ids)
 
     def awaits(self, job_id: str, bindings: Sequence[tuple[str, str]]) -> bool:
-        for item in self._items(keys.outbox_partition(job_id)):
-            if "agenda" not in item:
-                continue
-            waiting = [
-                (row, queue)
-                for row in self._rows(item)
-                for topic, queue in bindings
-                if row.finished_at is None and row.topic == topic and row.queue in (None, queue)
-            ]
-            found = self.store.get_many([keys.event_key(row.event_id) for row, _ in waiting])
-            for row, queue in waiting:
-                event = found.get(keys.event_key(row.event_id), {})
-                buried_at = event.get(LETTER_PREFIX + queue)
-                is_buried = buried_at is not None and (row.queue is None or int(buried_at) > row.created_at)
-                if QUEUE_PREFIX + queue not in event and not is_buried:
-                    return True
-        return False
+        return self._events.are_awaited(job_id, bindings)
 
     def mark_published(self, sequences: Sequence[int], *, look_again_at: Mapping[int, int]) -> None:
-        now_ms = self.now_ms()
-
-        def publish(sequence: int, fate: Fate) -> Fate:
-            return fate._replace(
-                published_at=now_ms if fate.published_at is None else fate.published_at,
-                look_again_at=look_again_at[sequence],
-                publications=fate.publications + 1,
-            )
-
-        self._mark(sequences, publish)
+        self._events.mark_published(sequences, look_again_at=look_again_at, now_ms=self.now_ms())
 
     def mark_finished(self, sequences: Sequence[int]) -> None:
-        now_ms = self.now_ms()
-        self._mark(sequences, lambda _, fate: fate._replace(finished_at=now_ms))
+        self._events.mark_finished(sequences, now_ms=self.now_ms())
 
     def lease(self, name: str) -> Lease:
         item = self.store.get(keys.lease_key(name))
@@ -331,7 +277,7 @@ class DynamoLedger(Ledger):
             keys.DUE_STAGES, index="agenda", up_to=keys.number(max(now_ms, 0)), page_size=min(limit, PAGE_SIZE)
         )
         due: list[StageStatus] = []
-        for item in self._in_order(pages):
+        for item in whole_items(self.store, pages):
             stage = status_of(item)
             if stage.watermark_at is None or stage.completed_at is not None or stage.closed_at is not None:
                 continue
@@ -347,7 +293,9 @@ class DynamoLedger(Ledger):
 
     def open_stages(self, *, after: tuple[str, str] | None = None, limit: int = PAGE_SIZE) -> list[StageStatus]:
         behind = None if after is None else keys.stage_order(*after)
-        found = self._in_order(self.store.query(keys.OPEN_STAGES, index="listing", after=behind, page_size=limit))
+        found = whole_items(
+            self.store, self.store.query(keys.OPEN_STAGES, index="listing", after=behind, page_size=limit)
+        )
         stages = map(status_of, found)
         return list(islice((s for s in stages if s.completed_at is None and s.closed_at is None), limit))
 
@@ -366,7 +314,7 @@ class DynamoLedger(Ledger):
         found: list[Job] = []
         for status in sorted(TERMINAL):
             pages = self.store.query(keys.jobs_unswept(status), index="agenda", up_to=up_to, page_size=limit)
-            jobs = (job_of(item) for item in self._in_order(pages) if "swept_at" not in item)
+            jobs = (job_of(item) for item in whole_items(self.store, pages) if "swept_at" not in item)
             found += islice((job for job in jobs if job.status is status), limit - len(found))
         return found
 
@@ -377,7 +325,7 @@ class DynamoLedger(Ledger):
             item = self.store.get(keys.job_key(job_id))
             if item is None or JobStatus(str(item["status"])) not in TERMINAL:
                 return
-            self._put_back(item, {"swept_at": self.now_ms(), "agenda": None, "agenda_key": None})
+            put_back(self.store, item, {"swept_at": self.now_ms(), "agenda": None, "agenda_key": None})
 
         again_on_conflict(sweep)
 
@@ -394,92 +342,15 @@ class DynamoLedger(Ledger):
         self.store.get(keys.NODES)
 
     def close(self) -> None:
-        self._writers.shutdown()
+        self._events.close()
         self.store.client.close()
 
     def _of_job(self, job_id: str, prefix: str) -> Iterator[Item]:
-        return self._items(keys.job_key(job_id)[0], prefix=prefix)
-
-    def _items(self, partition: str, *, prefix: str = "") -> Iterator[Item]:
-        for page in self.store.query(partition, prefix=prefix):
-            yield from page
-
-    def _in_order(self, pages: Iterator[list[Item]]) -> Iterator[Item]:
-        """What an index has found, as it is in the table, page by page."""
-        for page in pages:
-            wanted = [(str(item["pk"]), str(item["sk"])) for item in page]
-            found = self.store.get_many(wanted)
-            yield from (found[key] for key in wanted if key in found)
-
-    def _rows(self, item: Item) -> list[OutboxRow]:
-        """They are marked by their sequences alone later on."""
-        self._places[sequence_of(item)] = str(item["job_id"])
-        self._places.move_to_end(sequence_of(item))
-        while len(self._places) > PLACES_MAX:
-            self._places.popitem(last=False)
-        return rows(item)
-
-    def _on_their_way(self, agenda: str, *, limit: int, up_to: str | None = None) -> Iterator[Item]:
-        """Items of the outbox that are on this agenda, in its order, over all its shards."""
-        shards = [
-            self._agenda_items(f"{agenda}#{shard}", limit=limit, up_to=up_to) for shard in range(keys.EVENT_SHARDS)
-        ]
-        return heapq.merge(*shards, key=_agenda_key)
-
-    def _agenda_items(self, partition: str, *, limit: int, up_to: str | None) -> Iterator[Item]:
-        pages = self.store.query(partition, index="agenda", up_to=up_to, page_size=min(limit, PAGE_SIZE))
-        return (item for item in self._in_order(pages) if item.get("agenda") == partition)
-
-    def _mark(self, sequences: Sequence[int], change: Callable[[int, Fate], Fate]) -> None:
-        """Those whose job is not known here stay as they are, and are met again: nothing is lost by it."""
-        told = set(sequences)
-        items: dict[Key, set[int]] = {}
-        for sequence in sequences:
-            first = self._sequences.item_of(sequence)
-            if first in self._places:
-                items.setdefault(keys.outbox_key(self._places[first], first), set()).add(sequence)
-
-        def change_told(sequence: int, fate: Fate) -> Fate:
-            return change(sequence, fate) if sequence in told else fate
-
-        def mark(key: Key) -> None:
-            def attempt() -> None:
-                item = self.store.get(key)
-                if item is not None:
-                    self._put_back(item, changed(item, change_told))
-
-            again_on_conflict(attempt)
-
-        list(self._writers.map(mark, items))
-
-    def _put_back(self, item: Item, news: Mapping[str, Value | None]) -> None:
-        """Changes an item, outside of transactions, if it still is as it was read. Raises WriteConflict if not."""
-        if not self._update(item, news, and_version=True):
-            raise WriteConflict(f"{item['pk']!s} was written by somebody else")
-
-    def _leave_alone(self, item: Item) -> None:
-        """Nobody waits for what a cancelled job had to say."""
-        self._update(item, {"agenda": None, "agenda_key": None}, and_version=False)
+        return self.store.items(keys.job_key(job_id)[0], prefix=prefix)
 
     def _look_later(self, item: Item, at_ms: int) -> None:
         """Who writes the stage at the same time knows better."""
-        self._update(item, {"agenda_key": keys.number(max(at_ms, 0))}, and_version=False)
-
-    def _update(self, item: Item, news: Mapping[str, Value | None], *, and_version: bool) -> bool:
-        version = int(item[VERSION])
-        written = {**news, **({VERSION: version + 1} if and_version else {})}
-        names = {f"#{number}": name for number, name in enumerate(written)}
-        values = encode({f":{number}": value for number, value in enumerate(written.values())})
-        sets = [f"#{number} = :{number}" for number, value in enumerate(written.values()) if value is not None]
-        removes = [f"#{number}" for number, value in enumerate(written.values()) if value is None]
-        update = (f"SET {', '.join(sets)} " if sets else "") + (f"REMOVE {', '.join(removes)}" if removes else "")
-        return self.store.update(
-            (str(item["pk"]), str(item["sk"])),
-            update=update.strip(),
-            condition="#v = :v",
-            names=names | {"#v": VERSION},
-            values=values | encode({":v": version}),
-        )
+        change_item(self.store, item, {"agenda_key": keys.number(max(at_ms, 0))}, and_version=False)
 
     def _has_failed(self, job_id: str) -> bool:
         item = self.store.get(keys.job_key(job_id))
@@ -488,10 +359,6 @@ class DynamoLedger(Ledger):
 
 def _range_key(item: Item) -> str:
     return str(item["sk"])
-
-
-def _agenda_key(item: Item) -> str:
-    return str(item["agenda_key"])
 
 
 def _lowered(text: str) -> str:

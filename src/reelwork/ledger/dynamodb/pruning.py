@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from reelwork.ledger.dynamodb import keys
+from reelwork.ledger.dynamodb.agenda import NOWHERE, is_open
 from reelwork.ledger.dynamodb.census import ended_jobs
-from reelwork.ledger.dynamodb.draft import Draft
-from reelwork.ledger.dynamodb.items import Item, Key
+from reelwork.ledger.dynamodb.draft import Draft, key_of
+from reelwork.ledger.dynamodb.items import Item
 from reelwork.ledger.dynamodb.outbox import fates_of, rows
 from reelwork.ledger.dynamodb.records import job_of, letter_of
 from reelwork.ledger.dynamodb.segment_completions import SegmentCompletionStore
@@ -42,11 +43,9 @@ def claim_job(store: Store, job_id: str, *, ended_before_ms: int) -> bool:
     if not job.status.is_terminal or job.updated_at > ended_before_ms or not _all_is_said(store, item):
         return False
     draft.change(key, is_forgotten=1, swept_at=item.get("swept_at", ended_before_ms), agenda=None, agenda_key=None)
-    for page in store.query(key[0], prefix=keys.STAGE_PREFIX):
-        for stage in page:
-            if "completed_at" not in stage and "closed_at" not in stage:
-                nowhere = {"listing": None, "listing_key": None, "agenda": None, "agenda_key": None}
-                draft.change(draft.take(stage), closed_at=ended_before_ms, **nowhere)
+    for stage in store.items(key[0], prefix=keys.STAGE_PREFIX):
+        if is_open(stage):
+            draft.change(draft.take(stage), closed_at=ended_before_ms, **NOWHERE)
     draft.write()
     _forget_letters(store, job_id)
     return True
@@ -54,17 +53,19 @@ def claim_job(store: Store, job_id: str, *, ended_before_ms: int) -> bool:
 
 def remove_rows(store: Store, completions: SegmentCompletionStore, job_id: str) -> int:
     """Of a job that was claimed. How many assets and events there were."""
-    removed = sum(_remove_assets(store, item) for item in _items(store, keys.job_key(job_id)[0], keys.STAGE_PREFIX))
-    for some in _portions(_items(store, keys.outbox_partition(job_id))):
+    removed = sum(
+        _remove_assets(store, item) for item in store.items(keys.job_key(job_id)[0], prefix=keys.STAGE_PREFIX)
+    )
+    for some in _portions(store.items(keys.outbox_partition(job_id))):
         events = [row for item in some for row in rows(item)]
         store.delete_many(list(dict.fromkeys(keys.event_key(row.event_id) for row in events)))
-        store.delete_many(list(map(_key_of, some)))
+        store.delete_many(list(map(key_of, some)))
         removed += len(events)
     completions.forget(job_id)
     _forget_letters(store, job_id)
-    own = list(_items(store, keys.job_key(job_id)[0]))
-    job = next((item for item in own if _key_of(item) == keys.job_key(job_id)), None)
-    store.delete_many([key for item in own if (key := _key_of(item)) != keys.job_key(job_id)])
+    own = list(store.items(keys.job_key(job_id)[0]))
+    job = next((item for item in own if key_of(item) == keys.job_key(job_id)), None)
+    store.delete_many([key for item in own if (key := key_of(item)) != keys.job_key(job_id)])
     if job is not None:
         if "idempotency_key" in job:
             store.delete_many([keys.submission_key(str(job["idempotency_key"]))])
@@ -76,7 +77,7 @@ def _all_is_said(store: Store, job: Item) -> bool:
     """Nobody has yet to hear of it; nobody waits for what a cancelled job had to say."""
     if job["status"] == JobStatus.CANCELLED:
         return True
-    events = _items(store, keys.outbox_partition(str(job["job_id"])))
+    events = store.items(keys.outbox_partition(str(job["job_id"])))
     return all(fate.finished_at is not None for item in events for fate in fates_of(item))
 
 
@@ -84,8 +85,8 @@ def _remove_assets(store: Store, stage: Item) -> int:
     removed = 0
     for shard in range(keys.ASSET_SHARDS):
         partition = keys.asset_partition(str(stage["job_id"]), str(stage["stage"]), shard)
-        for some in _portions(_items(store, partition)):
-            store.delete_many(list(map(_key_of, some)))
+        for some in _portions(store.items(partition)):
+            store.delete_many(list(map(key_of, some)))
             removed += len(some)
     return removed
 
@@ -94,7 +95,7 @@ def _forget_letters(store: Store, job_id: str) -> None:
     """By the index, which may lag; what it does not tell of yet cannot be replayed either, and goes with the rows."""
     pages = store.query(keys.letters_of(job_id), index="agenda")
     for page in pages:
-        letters = [letter_of(item) for item in store.get_many(list(map(_key_of, page))).values()]
+        letters = [letter_of(item) for item in store.get_many(list(map(key_of, page))).values()]
         store.delete_many(
             list(
                 dict.fromkeys(
@@ -110,14 +111,6 @@ def _forget_letters(store: Store, job_id: str) -> None:
         )
 
 
-def _items(store: Store, partition: str, prefix: str = "") -> Iterator[Item]:
-    return (item for page in store.query(partition, prefix=prefix) for item in page)
-
-
 def _portions(items: Iterator[Item]) -> Iterator[list[Item]]:
     while some := list(islice(items, ITEMS_AT_ONCE)):
         yield some
-
-
-def _key_of(item: Item) -> Key:
-    return str(item["pk"]), str(item["sk"])

@@ -148,6 +148,11 @@ class Store:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
+    def items(self, partition: str, *, prefix: str = "") -> Iterator[Item]:
+        """All of a partition of the table."""
+        for page in self.query(partition, prefix=prefix):
+            yield from page
+
     def transact(self, actions: Sequence[Mapping[str, Any]]) -> None:
         """All of them or none. Raises WriteConflict when nothing was written and it is worth another try."""
         if not actions:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger.commit import Loaded, Needs, StageKey
 from reelwork.ledger.dynamodb import keys
+from reelwork.ledger.dynamodb.agenda import NOWHERE, is_open, job_agenda, stage_places
 from reelwork.ledger.dynamodb.draft import Draft
 from reelwork.ledger.dynamodb.items import Item, Key, Value, pack
 from reelwork.ledger.dynamodb.outbox import chunks, packed
@@ -33,7 +34,6 @@ EVENT_TTL_SECONDS: Final = 30 * 86_400
 """How long it is remembered who has consumed an event; no broker delivers one so late."""
 RECORDED: Final = "recorded_at"
 """Attribute of an event's item: it is in the outbox, or was."""
-ALIVE: Final = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
 class DynamoTransaction:
@@ -116,7 +116,7 @@ class DynamoTransaction:
             "idempotency_key": job.idempotency_key,
             "listing": keys.JOBS,
             "listing_key": keys.birth_order(now_ms, job.job_id),
-            **_job_agenda(job.job_id, JobStatus.PENDING, now_ms),
+            **job_agenda(job.job_id, JobStatus.PENDING, now_ms),
         }
         self._draft.put(keys.job_key(job.job_id), item)
         if job.idempotency_key is not None:
@@ -132,7 +132,7 @@ class DynamoTransaction:
                 "failed_stage": job.failed_stage,
                 "updated_at": now_ms,
                 "swept_at": None,
-                **_job_agenda(job_id, job.status, now_ms),
+                **job_agenda(job_id, job.status, now_ms),
             }
             if job.output_path is not None:
                 news["output_path"] = job.output_path
@@ -145,7 +145,7 @@ class DynamoTransaction:
     def close_stages(self, job_ids: Collection[str], now_ms: int) -> None:
         for key, (job_id, _) in list(self._stages.items()):
             item = self._draft.get(key)
-            if job_id in job_ids and item is not None and _is_open(item):
+            if job_id in job_ids and item is not None and is_open(item):
                 self._draft.change(key, closed_at=now_ms, **NOWHERE)
 
     def save_stages(self, stages: Sequence[Stage]) -> None:
@@ -169,13 +169,13 @@ class DynamoTransaction:
                 "watermark_at": stage.watermark_at,
                 "closed_at": stage.closed_at,
             }
-            self._draft.put(key, {**item, **_stage_indexes(item)})
+            self._draft.put(key, {**item, **stage_places(item)})
 
     def complete_stages(self, completions: Sequence[tuple[Completion, int]]) -> None:
         for fired, at_ms in completions:
             key = keys.stage_key(fired.job_id, fired.stage)
             item = self._draft.get(key)
-            if item is None or not _is_open(item):
+            if item is None or not is_open(item):
                 raise StoreUnavailable(
                     f"stage {fired.stage} of {fired.job_id} was to complete; the group is taken back"
                 )
@@ -274,7 +274,7 @@ class DynamoTransaction:
         """Its stages were not looked at while it had failed."""
         for key in self._find_stages(job_id):
             item = self._draft.get(key)
-            if item is not None and _is_open(item) and "watermark_at" in item:
+            if item is not None and is_open(item) and "watermark_at" in item:
                 self._draft.change(key, agenda_key=keys.number(max(int(item["watermark_at"]), 0)))
 
     def _guard_job(self, job_id: str) -> None:
@@ -352,38 +352,6 @@ class DynamoTransaction:
             if self._draft.is_written(key):
                 self._draft.change(key, sequence=sequence)
         return sequence
-
-
-NOWHERE: Final[Mapping[str, Any]] = {"listing": None, "listing_key": None, "agenda": None, "agenda_key": None}
-
-
-def _is_open(item: Item) -> bool:
-    return "completed_at" not in item and "closed_at" not in item
-
-
-def _stage_indexes(item: Mapping[str, Value | None]) -> Mapping[str, Any]:
-    """An open stage is listed. It is looked at when its watermark was due when that was written; while it has news, the
-    index is left alone, which is why it may come too early, and never too late.
-    """
-    if item.get("completed_at") is not None or item.get("closed_at") is not None:
-        return NOWHERE
-    place: dict[str, Any] = {
-        "listing": keys.OPEN_STAGES,
-        "listing_key": keys.stage_order(str(item["job_id"]), str(item["stage"])),
-        "agenda": None,
-        "agenda_key": None,
-    }
-    watermark_at = item.get("watermark_at")
-    if watermark_at is not None:
-        due = keys.number(max(int(watermark_at), 0))
-        place |= {"agenda": keys.DUE_STAGES, "agenda_key": min(due, str(item.get("agenda_key") or due))}
-    return place
-
-
-def _job_agenda(job_id: str, status: JobStatus, now_ms: int) -> Mapping[str, str]:
-    if status in ALIVE:
-        return {"agenda": keys.jobs_alive(status), "agenda_key": keys.job_order(job_id)}
-    return {"agenda": keys.jobs_unswept(status), "agenda_key": keys.number(max(now_ms, 0))}
 
 
 def _letter_item(number: int, letter: NewDeadLetter, now_ms: int) -> dict[str, Value | None]:
