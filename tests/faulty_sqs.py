@@ -40,7 +40,9 @@ def failed(entry: dict[str, Any], code: str, *, is_senders: bool = False) -> dic
 @asynccontextmanager
 async def faulty_sqs(real_url: str) -> AsyncIterator[FaultySqs]:
     faulty = FaultySqs()
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
+    async with aiohttp.ClientSession(
+        auto_decompress=False, connector=aiohttp.TCPConnector(force_close=True)
+    ) as session:
 
         async def serve(request: web.Request) -> web.StreamResponse:
             action = request.headers["X-Amz-Target"].partition(".")[2]
