@@ -15,7 +15,7 @@ from reelwork.events import Mode
 from reelwork.media import convert_frames
 from reelwork.pipelines.stereo.models import FRAME_PACKING, DepthRange
 from reelwork.vision.opencv import Picture
-from reelwork.vision.stereo import LAYOUTS, Disparity, render_views
+from reelwork.vision.stereo import LAYOUTS, Disparity, ViewColumns, look, view_columns
 
 NEAREST_FRACTION: Final = 0.01
 FARTHEST_FRACTION: Final = -0.015
@@ -33,15 +33,19 @@ class Shift:
 
         def convert(picture: Picture) -> Picture:
             height, width = picture.shape[:2]
-            return layout(*render_views(picture, ramp(height, width)))
+            return layout(*look(picture, ramp_columns(height, width)))
 
         return convert_frames(data, convert, frame_packing=FRAME_PACKING.get(mode))
 
 
-@lru_cache(4)
+@lru_cache(1)
+def ramp_columns(height: int, width: int) -> ViewColumns:
+    """What both views are made from, of every picture of this size."""
+    return view_columns(ramp(height, width))
+
+
 def ramp(height: int, width: int) -> Disparity:
     """Disparities of a picture, in pixels: from the farthest in its top row to the nearest in the lowest."""
     rows = np.linspace(FARTHEST_FRACTION * width, NEAREST_FRACTION * width, height, dtype=np.float32)
     disparity: Disparity = np.repeat(rows[:, None], width, axis=1)
-    disparity.setflags(write=False)
     return disparity
