@@ -21,7 +21,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +45,7 @@ from match_figures import (
     reliability,
 )
 from match_pictures import BRANDS, ProductPicture
-from match_runs import Masks, Run, in_parallel, products_of, seen_in, tools_of, truths_of
+from match_runs import Made, Masks, Run, in_parallel, products_of, seen_in, tools_of, truths_of
 from match_sets import SET_NAMES, Folders
 from match_videos import Truth
 from measuring import CACHE, where, where_in_words
@@ -107,7 +107,7 @@ def measure(runs: Sequence[Run], threshold: float) -> dict[str, Any]:
     """All figures of a set, of all its seeds together."""
     run = runs[0]
     products = products_of(run)
-    found = [one for each in runs for one in in_parallel(found_in, each, truths_of(each), step_of(each))]
+    found = [one for each in runs for one in over_set(found_in, each)]
     truths = [one.truth for one in found]
     claims = [claim for one in found for claim in one.claims]
     expected = expected_of(truths, claims)
@@ -243,9 +243,10 @@ def options_of(parser: argparse.ArgumentParser, *, seeds: int) -> argparse.Names
     return options
 
 
-def step_of(run: Run) -> str:
-    """For the progress."""
-    return f"{run.set_name} set, seed {run.seed}"
+def over_set(work: Callable[[Run, Truth], Made], run: Run) -> list[Made]:
+    """`work` of each video, in parallel; what all processes need of the products is made before, once."""
+    products_of(run)
+    return in_parallel(work, run, truths_of(run), f"{run.set_name} set, seed {run.seed}")
 
 
 def runs_of(options: argparse.Namespace, set_name: str) -> list[Run]:

@@ -25,10 +25,10 @@ from typing import Literal
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from match_accuracy import GOAL_PRECISION, catalogue_of, options_of, runs_of, step_of, textured_products
+from match_accuracy import GOAL_PRECISION, catalogue_of, options_of, over_set, runs_of, textured_products
 from match_figures import NEAR_SECONDS, Claim, Share, precision, reliability
 from match_logistic import Floats, Logistic, fit
-from match_runs import Run, in_parallel, seen_in, tools_of, truths_of
+from match_runs import Run, seen_in, tools_of, truths_of
 from match_videos import Truth
 
 from reelwork.pipelines.match.matching import Catalogue
@@ -89,7 +89,7 @@ def rows_of(run: Run, truth: Truth) -> Rows:
 def _ways(run: Run, truth: Truth, catalogue: Catalogue) -> Iterator[tuple[Catalogue, Way]]:
     yield catalogue, "all"
     shown = {one.product for one in truth.appearances if one.known}
-    if shown:
+    if 0 < len(shown) < len(catalogue.products):
         yield Catalogue([one for one in catalogue.products if one.product_id not in shown]), "strangers"
     for number in _near(run, truth):
         yield Catalogue([catalogue.products[number]]), "alone"
@@ -235,7 +235,7 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     textured = textured_products(runs[0])
-    found = [one for run in runs for one in in_parallel(rows_of, run, truths_of(run), step_of(run))]
+    found = [one for run in runs for one in over_set(rows_of, run)]
     rows = Rows([row for one in found for row in one.by_keypoints], [row for one in found for row in one.closely])
     print("fitting without each fold", file=sys.stderr)
     logits = unseen_logits(rows)
@@ -262,7 +262,8 @@ def _print_claims(claims: dict[Way, list[Claim]], expected: int) -> None:
         for threshold in THRESHOLDS:
             made = [claim for claim in claims[way] if claim.score >= threshold]
             right = sum(claim.is_true for claim in made)
-            print(f"| {threshold:g} | {Share(right, len(made)).text()} | {Share(right, expected).text()} |")
+            recall = Share(right, 0 if way == "strangers" else expected)
+            print(f"| {threshold:g} | {Share(right, len(made)).text()} | {recall.text()} |")
         print("\n| said | mean | was true |\n|---|---|---|")
         for low, high, mean, share in reliability(claims[way]):
             print(f"| {low:g} to {high:g} | {mean:.3f} | {share.text()} |")

@@ -92,7 +92,7 @@ def plans(name: SetName, seed: int, pictures: Pictures, *, videos_max: int | Non
     for number in range(-(-len(shown) // VIDEOS_PER_EMPTY_ONE)):
         beside = _some(random, strangers, KNOWN_PER_VIDEO) if number % 2 == 0 else []
         truths.append(plan(random, f"{name}-{len(shown) + number:03d}", [], beside, SECONDS))
-    return truths if videos_max is None else [*truths[: videos_max - 1], truths[-1]]
+    return truths if videos_max is None or len(truths) <= videos_max else [*truths[: videos_max - 1], truths[-1]]
 
 
 def _some(random: np.random.Generator, names: Sequence[str], count: int) -> list[str]:

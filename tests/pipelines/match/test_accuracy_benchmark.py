@@ -161,6 +161,14 @@ class TestSets:
         assert len(shown) <= 2 * len(pictures.products)
         assert any(not any(one.known for one in truth.appearances) for truth in truths)
 
+    @pytest.mark.parametrize("videos_max", [1, 4, 1000])
+    def test_of_few_videos_none_is_twice(self, folders: Folders, tmp_path: Path, videos_max: int) -> None:
+        pictures = pictures_of("test", tmp_path, folders)
+        every = [truth.video for truth in plans("test", 3, pictures)]
+        some = [truth.video for truth in plans("test", 3, pictures, videos_max=videos_max)]
+        assert len(some) == len(set(some)) == min(videos_max, len(every))
+        assert some[-1] == every[-1]
+
     def test_too_few_pictures_say_how_many_are_needed(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="Give more pictures"):
             pictures_of("test", tmp_path, Folders(tmp_path, tmp_path))
