@@ -168,6 +168,23 @@ def packed_clip(path: Path) -> Path:
     return path
 
 
+def left_out_clip(path: Path) -> Path:
+    """MPEG-4 in AVI, of which frames 14 and 15 were left out: their packets say so, and hold no picture."""
+    with av.open(str(write_clip(path.with_stem("whole"), codec="mpeg4"))) as given, av.open(str(path), "w") as made:
+        stream = given.streams.video[0]
+        copy = made.add_stream_from_template(stream)
+        for number, packet in enumerate(given.demux(stream)):
+            if packet.size:
+                shown = packet
+                if number in (14, 15):  # a P-frame, its time in 5 bits of 25 a second between markers, and no picture
+                    bits = f"0101{number:05b}10".ljust(16, "1")
+                    shown = av.Packet(MPEG4_PICTURE + int(bits, 2).to_bytes(2, "big"))
+                    shown.pts, shown.dts, shown.time_base = packet.pts, packet.dts, packet.time_base
+                shown.stream = copy
+                made.mux(shown)
+    return path
+
+
 SOUND_CLIPS: dict[str, Callable[[Path], Path]] = {
     "plain.mp4": write_clip,
     "sound.mp4": lambda path: write_clip(path, bframes=2, audio=True),
@@ -198,6 +215,7 @@ SOUND_CLIPS: dict[str, Callable[[Path], Path]] = {
     "twin-times.mp4": twin_times_clip,
     "hevc.mp4": lambda path: write_clip(path, codec="libx265", bframes=3),
     "mpeg4.avi": lambda path: write_clip(path, codec="mpeg4"),
+    "left-out.avi": left_out_clip,
     "mpeg2.ts": lambda path: write_clip(path, codec="mpeg2video", bframes=2),
     "mpeg2.mpg": lambda path: write_clip(path, codec="mpeg2video", bframes=2),
     "vp9.webm": lambda path: write_clip(path, codec="libvpx-vp9", options={"deadline": "realtime"}),

@@ -106,6 +106,18 @@ def wait_until_over(ledger: Ledger, job_id: str) -> JobStatus:
     return status
 
 
+def assert_done_once(ledger: Ledger, server: Running, job_id: str, clip: Path) -> None:
+    """The job ends well, with the results of an undisturbed run, every range counted and each completion told once."""
+    assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
+    answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
+    assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+    topics = [row.topic for row in ledger.outbox(job_id)]
+    assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
+    (stage,) = ledger.stage_status(job_id)
+    assert (stage.stage, stage.expected, stage.done, stage.failed) == (RANGES_STAGE, RANGES, RANGES, 0)
+    assert ledger.dead_letters(job_id) == []
+
+
 @pytest.mark.parametrize("broker", ["sql", "redis", "rabbitmq", "sqs"])
 def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: Mapping[str, str], broker: str) -> None:
     if broker in FRESH_URLS:
@@ -131,18 +143,8 @@ def test_kills_cost_time_only(tmp_path: Path, board: Switchboard, environment: M
     at_work[0].answer()  # one worker can finish what it has begun; the other gives it back when it may no longer wait
     answer_all(board)
     with running(serve, environment=environment) as server:
-        ledger = open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")
-        try:
-            assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
-            answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
-            assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
-            topics = [row.topic for row in ledger.outbox(job_id)]
-            assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
-            (stage,) = ledger.stage_status(job_id)
-            assert (stage.stage, stage.expected, stage.done, stage.failed) == (RANGES_STAGE, RANGES, RANGES, 0)
-            assert ledger.dead_letters(job_id) == []
-        finally:
-            ledger.close()
+        with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
+            assert_done_once(ledger, server, job_id, clip)
         assert server.stop(signal.SIGTERM) == 0
 
 
@@ -165,15 +167,7 @@ def test_a_broker_that_dies_and_comes_back_costs_time_only(
         at_work[1].answer()
         answer_all(board)
         with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
-            assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
-            rows = ledger.outbox(job_id)
-            topics = [row.topic for row in rows]
-            assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
-            (stage,) = ledger.stage_status(job_id)
-            assert (stage.expected, stage.done, stage.failed) == (RANGES, RANGES, 0)
-            assert ledger.dead_letters(job_id) == []
-        answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
-        assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+            assert_done_once(ledger, server, job_id, clip)
         assert server.stop(signal.SIGTERM) == 0
 
 
@@ -197,14 +191,7 @@ def test_a_broker_that_dies_and_forgets_everything_costs_time_only(
                 call.answer()
             answer_all(board)
             with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
-                assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
-                topics = [row.topic for row in ledger.outbox(job_id)]
-                assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
-                (stage,) = ledger.stage_status(job_id)
-                assert (stage.expected, stage.done, stage.failed) == (RANGES, RANGES, 0)
-                assert ledger.dead_letters(job_id) == []
-            answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
-            assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+                assert_done_once(ledger, server, job_id, clip)
             assert server.stop(signal.SIGTERM) == 0
 
 
@@ -227,12 +214,5 @@ def test_an_object_store_that_is_gone_for_a_while_costs_time_only(
             store.restart()
             answer_all(board)
             with contextlib.closing(open_ledger(f"sqlite:///{tmp_path}/data/reelwork.db")) as ledger:
-                assert wait_until_over(ledger, job_id) is JobStatus.COMPLETED
-                topics = [row.topic for row in ledger.outbox(job_id)]
-                assert topics.count("video.ranges.completed") == topics.count("job.completed") == 1
-                (stage,) = ledger.stage_status(job_id)
-                assert (stage.expected, stage.done, stage.failed) == (RANGES, RANGES, 0)
-                assert ledger.dead_letters(job_id) == []
-            answer: dict[str, Any] = httpx.get(f"{server.told['url']}/video/results/{job_id}").json()
-            assert answer["results"] == VideoFilePipelineService().run_on_file(clip, "motion+tolled")
+                assert_done_once(ledger, server, job_id, clip)
             assert server.stop(signal.SIGTERM) == 0

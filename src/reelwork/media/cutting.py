@@ -137,9 +137,14 @@ def cut_segments(media: MediaFile, plan: CutPlan) -> Iterator[tuple[int, bytes]]
 
 
 def _presented(source: VideoSource, plan: CutPlan) -> Iterator[Packet[VideoStream]]:
-    """What cannot be decoded before the first frame of the plan is left out."""
+    """What cannot be decoded before the first frame of the plan is left out, and what is no frame."""
     for packet in source.packets():
-        if packet.size and packet.pts is not None and packet.pts >= plan.segments[0].pts:
+        if (
+            packet.size
+            and not source.is_left_out(packet)
+            and packet.pts is not None
+            and packet.pts >= plan.segments[0].pts
+        ):
             yield packet
 
 

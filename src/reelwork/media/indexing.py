@@ -14,10 +14,8 @@ from reelwork.errors import UnreadableMedia
 from reelwork.media.byte_source import MediaFile
 from reelwork.media.frame_index import FrameIndex, Times
 from reelwork.media.h264 import begins_gradual_refresh
+from reelwork.media.mpeg4 import packs_pictures
 from reelwork.media.source import VideoSource, open_video
-
-MPEG4_PICTURE = b"\0\0\x01\xb6"
-"""What each picture of MPEG-4 begins with, and nothing else holds (ISO/IEC 14496-2, 6.2.1)."""
 
 CONVERT = "convert it to MP4 first, for example with `ffmpeg -i FILE -c:v libx264 FILE.mp4`"
 
@@ -88,7 +86,7 @@ def read_packet_times(source: VideoSource) -> PacketTimes:
                 continue
             if pts is None:
                 raise UnreadableMedia(f"its frames carry no presentation times; {CONVERT}")
-            if is_mpeg4 and bytes(packet).count(MPEG4_PICTURE) > 1:
+            if is_mpeg4 and packs_pictures(bytes(packet)):
                 raise UnreadableMedia(
                     f"it packs two frames into one packet, as DivX did, so that their times are wrong; {CONVERT}"
                 )

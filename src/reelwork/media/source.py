@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from reelwork.errors import UnreadableMedia, UnsupportedMedia
 from reelwork.media.byte_source import MediaFile
+from reelwork.media.mpeg4 import is_without_picture, time_bits
 from reelwork.media.ranged_file import RangedFile
 from reelwork.media.wholeness import missing_part
 
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class VideoSource:
-    """An open container and the stream whose frames count."""
+    """An open container and the stream whose frames count. mpeg4_time_bits: see there; None for any other codec."""
 
     media: MediaFile
     container: InputContainer
@@ -44,6 +45,7 @@ class VideoSource:
     has_audio: bool
     has_hidden_frames: bool
     ranged: RangedFile | None = None
+    mpeg4_time_bits: int | None = None
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """From where the container stands. Raises what reading has failed with, not what FFmpeg takes that for."""
@@ -66,9 +68,13 @@ class VideoSource:
 
     def presents(self, packet: Packet[VideoStream]) -> bool:
         """Whether the packet holds a frame to be shown, not one that is only decoded for others to refer to."""
-        if packet.is_discard or not packet.size:
+        if packet.is_discard or not packet.size or self.is_left_out(packet):
             return False
         return not self.has_hidden_frames or bool(memoryview(packet)[0] & VP8_SHOW_FRAME)
+
+    def is_left_out(self, packet: Packet[VideoStream]) -> bool:
+        """Whether the packet stands for a frame that there is not, and may itself be left out."""
+        return self.mpeg4_time_bits is not None and is_without_picture(bytes(packet), self.mpeg4_time_bits)
 
 
 @contextmanager
@@ -82,13 +88,15 @@ def open_video(media: MediaFile, *, is_ours: bool = False) -> Iterator[VideoSour
     with _open_container(media, ranged, is_ours=is_ours) as container:
         stream = _first_video_stream(container)
         stream.codec_context.thread_count = 1
+        codec = stream.codec_context.codec.canonical_name
         yield VideoSource(
             media,
             container,
             stream,
             has_audio=bool(container.streams.audio),
-            has_hidden_frames=stream.codec_context.codec.canonical_name == "vp8",
+            has_hidden_frames=codec == "vp8",
             ranged=ranged,
+            mpeg4_time_bits=time_bits(stream.codec_context.extradata or b"") if codec == "mpeg4" else None,
         )
 
 

@@ -40,6 +40,7 @@ SEGMENTS = {
     "twin-times.mp4": 3,
     "hevc.mp4": 1,
     "mpeg4.avi": 3,
+    "left-out.avi": 3,
     "mpeg2.ts": 1,
     "mpeg2.mpg": 1,
     "vp9.webm": 3,
