@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
@@ -43,7 +44,7 @@ def embedded_path(url: str) -> Path | None:
 def shown_url(url: str) -> str:
     """The URL as people may see it."""
     if is_dynamodb(url):
-        return url  # it carries no password
+        return re.sub("//[^/@]*@", "//masked@", url)  # it should carry no password
     return masked(parse_url(url))
 
 

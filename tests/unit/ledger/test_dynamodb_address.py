@@ -62,6 +62,7 @@ def test_what_is_no_address(url: str, told: str) -> None:
 def test_it_is_no_file_and_hides_nothing() -> None:
     assert embedded_path("dynamodb://films") is None
     assert shown_url("dynamodb://films?region=x") == "dynamodb://films?region=x"
+    assert "secret" not in shown_url("dynamodb://key:secret@films")
 
 
 def test_without_a_region() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,14 +18,14 @@ from botocore.exceptions import ReadTimeoutError
 from reelwork.errors import InvalidWork, StoreUnavailable, StoreUnreachable, WriteConflict
 from reelwork.events import VideoSubmitted, stable_event_id
 from reelwork.events.segment_completion import SegmentCompletion
-from reelwork.ledger import AssetOutcome, Inbox, JobStatus, NewJob, Work, open_ledger
+from reelwork.ledger import AssetOutcome, Completion, Inbox, JobStatus, NewJob, Work, open_ledger
 from reelwork.ledger.dynamodb import store as dynamodb_store
 from reelwork.ledger.dynamodb.ledger import FAILED_JOB_LOOK_AGAIN_MS, DynamoLedger
 from reelwork.ledger.dynamodb.opening import REQUEST_TRIES_MAX
 from reelwork.ledger.dynamodb.store import UNKNOWN_TRIES_MAX
 from reelwork.message import Message
 from tests.clock import ManualClock
-from tests.conformance.ledger.audit import miscounted
+from tests.conformance.ledger.audit import miscounted, untold
 from tests.conformance.ledger.stores import (
     STAGES,
     announced,
@@ -223,6 +225,29 @@ class TestRefusals:
         assert (ledger.job("job").status, ledger.dead_letters()) == (JobStatus.RUNNING, [])
 
 
+class TestAllOfIt:
+    def test_writers_whose_requests_and_answers_are_lost_at_random_count_exactly(self, ledger: DynamoLedger) -> None:
+        """Three of them record the same assets; a twentieth of all requests and a tenth of all answers is lost."""
+        ids = [f"{number:03}" for number in range(60)]
+        ledger.commit(announced("frames", len(ids)))
+        errors: list[StoreUnavailable] = []
+
+        def run(seed: int) -> list[Completion]:
+            random, fired = Random(seed), []
+            with closing(open_ledger(_url_of(ledger), clock=ledger.clock)) as writer:
+                _lose_at_random(writer, random)
+                mine = random.sample(ids, len(ids))
+                for first in range(0, len(mine), 7):
+                    fired += _commit_at_last(writer, done("frames", *mine[first : first + 7]), errors)
+            return fired
+
+        with ThreadPoolExecutor(3) as threads:
+            fired = [completion for given in threads.map(run, range(3)) for completion in given]
+        assert (status(ledger, "frames").done, miscounted(ledger), untold(ledger)) == (len(ids), [], [])
+        assert topics(ledger) == ["frames.completed"]
+        assert len(fired) == 1 or any("may be recorded" in str(error) for error in errors)
+
+
 class TestTooLarge:
     def test_parameters_of_a_job(self, ledger: DynamoLedger) -> None:
         noise = {"noise": os.urandom(600_000).hex()}
@@ -344,6 +369,29 @@ class TestManyAtOnce:
         Wire(ledger, cut)
         results = ledger.commit_all([done("frames", *(f"{n}-{each}" for each in range(70))) for n in range(4)])
         assert all(isinstance(result, StoreUnavailable) for result in results)
+
+
+def _lose_at_random(ledger: Any, random: Random) -> None:
+    session = ledger.store.client._endpoint.http_session
+    send = session.send
+
+    def careless(request: Any) -> Any:
+        chance = random.random()
+        answer = None if chance < 0.05 else send(request)
+        if answer is None or chance < 0.15:
+            raise ReadTimeoutError(endpoint_url="http://dynamodb")
+        return answer
+
+    session.send = careless
+
+
+def _commit_at_last(ledger: Any, work: Work, errors: list[StoreUnavailable]) -> list[Completion]:
+    for _ in range(20):
+        try:
+            return list(ledger.commit(work))
+        except StoreUnavailable as error:
+            errors.append(error)
+    raise AssertionError("twenty times in a row")
 
 
 def _agenda_key(ledger: DynamoLedger) -> str:
