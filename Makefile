@@ -75,7 +75,7 @@ bench: $(READY) $(BENCH_READY)  ## measure the ledger, fan-in beside Celery, Dra
 	@$(BIN)/python benchmarks/match_pipeline.py
 
 $(BENCH_READY): benchmarks/contenders/requirements.txt
-	@echo "Setting up .venv-bench with Celery, Dramatiq, Huey and Valkey"
+	@echo "Setting up .venv-bench with Celery, Dramatiq, Huey, Valkey and ffmpeg"
 	@$(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -6,6 +6,7 @@ One work does all of that, whoever else does the same at the same time, and what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -64,7 +65,8 @@ async def _work(handling: Handling, subscription: Subscription, run: StageRun, j
         raise InvalidWork(f"{subscription.queue} may make jobs only from messages that say how many assets there are")
     new_job: NewJob | None = None
     if job is None:
-        new_job = await handling.recorder.read(subscription.makes_job, run.event, handling.objects)
+        made = await handling.recorder.read(subscription.makes_job, run.event, handling.objects)
+        new_job = replace(made, if_absent=True)  # somebody else may be faster
         pipeline = new_job.pipeline
         log.info("reelwork.worker.makes_job", job_id=job_id, pipeline=pipeline, queue=subscription.queue)
     else:

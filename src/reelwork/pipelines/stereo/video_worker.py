@@ -42,7 +42,6 @@ def job_of_segment(event: SegmentUploaded, objects: ObjectStore) -> NewJob:
         pipeline=PIPELINE,
         input_path=input_key(event.job_id),
         parameters=parameters.model_dump(mode="json"),
-        if_absent=True,
     )
 
 
