@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.commands import reelwork
 from tests.e2e.over_a_broker import assert_a_job_goes_from_one_machine_to_others_and_back
-from tests.moto import CREDENTIALS, fresh_url, shared_server
+from tests.moto import CREDENTIALS, fresh_url
 
 
 def test_a_job_goes_from_one_machine_to_others_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,16 +17,13 @@ def test_a_job_goes_from_one_machine_to_others_and_back(tmp_path: Path, monkeypa
     assert_a_job_goes_from_one_machine_to_others_and_back(fresh_url(), tmp_path)
 
 
-def test_the_doctor_finds_the_broker_or_says_what_is_wrong(tmp_path: Path) -> None:
+def test_the_doctor_finds_the_broker_or_says_which_queues_are_missing(tmp_path: Path) -> None:
     data, url = ["--data", tmp_path / "data"], fresh_url()
     fine = reelwork("doctor", *data, "--json", environment={"REELWORK_BROKER_URL": url, **CREDENTIALS})
     bare = {"REELWORK_BROKER_URL": url.replace("&create=yes", ""), **CREDENTIALS}
     missing = reelwork("doctor", *data, "--json", environment=bare)
-    away = {"REELWORK_BROKER_URL": url.replace(f":{shared_server().port}&", ":1&"), **CREDENTIALS}
-    broken = reelwork("doctor", *data, "--json", environment=away)
     assert "sqs://test" in fine.stdout
-    assert "does not answer" in broken.stdout
     assert "-q-analyze-jobs" in missing.stdout
     assert "create=yes" in missing.stdout
-    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in fine.stdout + fine.stderr + broken.stdout + broken.stderr
-    assert (fine.status, missing.status, broken.status) == (0, 1, 1)
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in fine.stdout + fine.stderr + missing.stdout + missing.stderr
+    assert (fine.status, missing.status) == (0, 1)

@@ -39,7 +39,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
         lambda clock: RabbitBroker(rabbitmq.fresh_url(), clock=clock, lease_seconds=LEASE_SECONDS), seeds=10
     ),
     "redis": Engine(lambda clock: RedisBroker(valkey.fresh_url(), clock=clock, lease_seconds=LEASE_SECONDS), seeds=20),
-    "sqs": Engine(lambda clock: SqsBroker(moto.fresh_url(clock), clock=clock, lease_seconds=LEASE_SECONDS), seeds=4),
+    "sqs": Engine(lambda clock: SqsBroker(moto.fresh_url(clock), clock=clock, lease_seconds=LEASE_SECONDS), seeds=3),
 }
 
 
