@@ -20,6 +20,7 @@ from typing import Final
 from tests.atomic_dynamodb import empty_tables, make_transactions_atomic, one_at_a_time
 from tests.clock import ManualClock
 from tests.kept_server import KeptServer, demand
+from tests.moto_gaps import fill_gaps
 
 REGION: Final = "us-east-1"
 SWITCH_SECONDS: Final = 0.5
@@ -111,6 +112,7 @@ def main() -> None:
     threaded_moto_server.DomainDispatcherApplication = lambda *args: one_at_a_time(DomainDispatcherApplication(*args))
     threaded_moto_server.MotoRequestHandler.protocol_version = "HTTP/1.1"  # connections are kept
     make_transactions_atomic()
+    fill_gaps()
     clock = _Clock()
     moto.sqs.models.unix_time_millis = lambda *_: clock()
     moto.sqs.models.Message.visible = property(lambda message: clock() >= message.visible_at)  # on the millisecond

@@ -8,6 +8,13 @@ from typing import Any, Final
 import pytest
 
 from reelwork.broker.sqs.names import Names, dead_attributes, queue_attributes
+from reelwork.ledger.dynamodb.tables import (
+    TTL_ATTRIBUTE,
+    completions_table,
+    completions_table_name,
+    ledger_table,
+    ledger_table_name,
+)
 from reelwork.runtime.registry import load_catalogue
 from reelwork.runtime.supervisor import KILL_AFTER_DRAIN_SECONDS
 from reelwork.settings import Config
@@ -17,10 +24,10 @@ from tests.infra.template import resources, template
 CATALOGUE: Final = load_catalogue({"stereo"})
 PREFIX: Final = "${Prefix}"
 NAMES: Final = Names("PREFIX")
+TABLES: Final = resources("AWS::DynamoDB::Table")
 QUEUES: Final = resources("AWS::SQS::Queue")
 TASKS: Final = resources("AWS::ECS::TaskDefinition")
 ROLES: Final = resources("AWS::IAM::Role")
-NUMBERS: Final = {"SqsManagedSseEnabled": "true"}
 SPARE_SECONDS: Final = 10
 
 
@@ -80,6 +87,27 @@ class TestQueues:
         assert [queue["Ref"] for queue in queues] == ["VideoSegmentsQueue"]
         assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
         assert set(statement["Condition"]) == {"ArnEquals", "StringEquals"}
+
+
+class TestTables:
+    def test_they_are_made_as_reelwork_would_make_them(self) -> None:
+        made = {table["TableName"]["Fn::Sub"].replace(PREFIX, "PREFIX"): table for table in TABLES.values()}
+        wanted = {
+            ledger_table_name("PREFIX"): ledger_table(ledger_table_name("PREFIX")),
+            completions_table_name("PREFIX"): completions_table(completions_table_name("PREFIX")),
+        }
+        assert set(made) == set(wanted)
+        for name, properties in wanted.items():
+            assert {key: made[name].get(key) for key in properties} == {
+                **properties,
+                "TableName": made[name]["TableName"],
+            }
+
+    def test_they_age_out_and_can_be_had_back(self) -> None:
+        for name, table in TABLES.items():
+            assert table["TimeToLiveSpecification"] == {"AttributeName": TTL_ATTRIBUTE, "Enabled": True}
+            assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+            assert template()["Resources"][name]["DeletionPolicy"] == "Retain"
 
 
 class TestBuckets:
