@@ -339,6 +339,18 @@ class TestNotifications:
         await broker.ack(taken)
         assert (await broker.depths())[SEGMENTS] == Depth(0, 0, None)
 
+    async def test_a_broken_record_fails_without_its_neighbours(self, broker: SqsBroker, url: str) -> None:
+        broken = {"eventName": "ObjectCreated:Put", "s3": {"object": {"key": KEY.format(1)}}}
+        with Queue(url, SEGMENTS) as queue:
+            queue.send(json.dumps({"Records": [record(KEY.format(0)), broken, 1, record(KEY.format(2))]}))
+        taken: list[Delivery] = []
+        for _ in range(2):
+            taken += await take(broker, queue=SEGMENTS)
+        sound = [SegmentUploaded.of("inputs", KEY.format(i), size=12, sequencer="0A1B") for i in (0, 2)]
+        assert sorted(event_ids(taken)) == sorted(["", *(str(event.event_id) for event in sound)])
+        (message,) = (delivery.message for delivery in taken if not delivery.message.event_id)
+        assert (message.topic, json.loads(message.body)) == (SegmentUploaded.topic, {"Records": [broken, 1]})
+
     async def test_what_is_none_fails_by_itself(self, broker: SqsBroker, url: str) -> None:
         bodies = ["segment", "[]", "[" * 100_000, '{"Records": 1}', '{"Records": [1]}', notification({"s3": {}}), "{}"]
         with Queue(url, SEGMENTS) as queue, Queue(url, QUEUE) as other:
@@ -368,6 +380,14 @@ class TestQueues:
         with pytest.raises(ConfigurationError, match=r"has no queue test\d+-q-frames, .*template.yaml.*create=yes"):
             async with broker_at(url.replace("&create=yes", "")):
                 pass
+
+    async def test_what_is_addressed_to_one_that_nobody_has_any_more_keeps_no_other_waiting(
+        self, broker: SqsBroker, url: str
+    ) -> None:
+        """A dead letter of a service that is gone was replayed."""
+        async with broker_at(url.replace("&create=yes", "")) as careful:
+            await careful.publish([message("a", queue="q.gone"), message("b")])
+        assert event_ids(await take(broker)) == ["b"]
 
     async def test_one_may_have_a_name_of_its_own(self, broker: SqsBroker, url: str) -> None:
         with Queue(url, QUEUE) as queue:

@@ -121,10 +121,16 @@ class SqsBroker(Broker):
     async def _send(self, queue: str, messages: Sequence[Message]) -> None:
         entries = [entry_of(message, traceparent=self.traceparent(message)) for message in messages]
         try:
-            await self._post.send(await self._queues.url(queue), entries)
-        except QueueMissing:  # somebody has deleted it; where that is allowed it is made again
-            self._queues.forget(queue)
-            await self._post.send(await self._queues.url(queue), entries)
+            try:
+                await self._post.send(await self._queues.url(queue), entries)
+            except QueueMissing:  # somebody has deleted it; where that is allowed it is made again
+                self._queues.forget(queue)
+                await self._post.send(await self._queues.url(queue), entries)
+        except QueueMissing:
+            if queue in self.topology.all_queues():
+                raise
+            # A replay for a service that is gone: the outbox has it still, and must not keep all others waiting.
+            log.warning("reelwork.broker.queue_unknown", broker=self.name, queue=queue, messages=len(messages))
 
     async def receive(self, queue: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         intake = await self._intake(queue)

@@ -25,8 +25,9 @@ class Notification(NamedTuple):
 
 
 def read_notification(body: str, topic: str) -> Notification | None:
-    """None for what is no S3 event notification, or one about segments that breaks their contract.
+    """None for what is no S3 event notification, or one of which all is broken that may be about segments.
 
+    What is broken beside others is a message of its own, which fails without them.
     topic: what the queue takes. The event's id comes of bucket, key and sequencer, so copies are one.
     """
     told = _json_object(body)
@@ -38,6 +39,7 @@ def read_notification(body: str, topic: str) -> Notification | None:
     if not isinstance(records, list):
         return None
     found = Notification([], [] if records else ["no records"])
+    broken: list[Any] = []
     for record in records:
         reason = _skipped(record)
         if reason is not None:
@@ -46,8 +48,13 @@ def read_notification(body: str, topic: str) -> Notification | None:
         try:
             event = SegmentUploaded.model_validate({"Records": [record]})
         except ValidationError:
-            return None
+            broken.append(record)
+            continue
         found.messages.append(Message(str(event.event_id), event.job_id, topic, event.body()))
+    if broken and not found.messages:
+        return None
+    if broken:
+        found.messages.append(Message("", "", topic, json.dumps({"Records": broken})))
     return found
 
 
