@@ -406,3 +406,18 @@ def _url_of(ledger: DynamoLedger) -> str:
 
 def _completions(ledger: DynamoLedger) -> str:
     return ledger.store.table.removesuffix("-ledger") + "-segment-completions"
+
+
+def test_a_message_that_is_larger_than_an_item_is_buried_with_as_much_as_fits(ledger: DynamoLedger) -> None:
+    """SQS carries a megabyte, of whatever somebody puts there."""
+    random = Random(0)
+    body = "".join(chr(random.randint(0x4E00, 0x9FFF)) for _ in range(349_000))
+    ledger.commit(Work(dead_letters=[replace(dead_letter(), body=body)]))
+    (letter,) = ledger.dead_letters()
+    assert letter.body
+    assert body.startswith(letter.body)
+    assert letter.error.startswith("of 349000 characters 64000 are kept")
+    assert letter.error.endswith("unreadable")
+    ledger.commit(Work(replay=letter.dead_letter_id))
+    (row,) = ledger.outbox("job")
+    assert row.body == letter.body

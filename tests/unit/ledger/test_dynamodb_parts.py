@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from reelwork.errors import InvalidWork
 from reelwork.events import VideoSubmitted
 from reelwork.ledger import AssetOutcome, AssetState, Inbox, JobMove, JobStatus, NewDeadLetter, NewJob, Work
+from reelwork.ledger.dynamodb.outbox import PACKED_BYTES_MAX, chunks, packed, rows
 from reelwork.ledger.dynamodb.parts import ASSETS_MAX, BYTES_MAX, ITEMS_MAX, LOOSE_EVENTS_MAX, parts_of, together
 from reelwork.ledger.progress import BaseJobProgressManager
 from reelwork.message import Message
@@ -124,3 +126,13 @@ class TestTogether:
         cancel = Work(moves=[JobMove(job_id="job", allowed=frozenset(JobStatus), to=JobStatus.CANCELLED)])
         one = done(1)
         assert list(together([one, cancel, one, one])) == [[one], [cancel], [one, one]]
+
+
+@pytest.mark.parametrize("signs", [(0x20, 0x7E), (0x4E00, 0x9FFF), (0x10000, 0x1FFFF)])
+def test_events_in_any_script_share_items_only_as_far_as_they_fit(signs: tuple[int, int]) -> None:
+    random = Random(0)
+    bodies = ["".join(chr(random.randint(*signs)) for _ in range(700)) for _ in range(600)]
+    events = [Message(f"{number}", "job", "topic", body) for number, body in enumerate(bodies)]
+    items = [{**packed(1 << 24, some, 0), "sk": f"{1 << 24}"} for some in chunks(events)]
+    assert all(len(item["events"]) <= PACKED_BYTES_MAX for item in items)  # type: ignore[arg-type]
+    assert [row.body for item in items for row in rows(item)] == bodies  # type: ignore[arg-type]

@@ -38,18 +38,20 @@ def chunks(events: Sequence[Message]) -> Iterator[list[Message]]:
     some: list[Message] = []
     size = 0
     for event in events:
-        if some and (len(some) == EVENTS_PER_ITEM_MAX or size + len(event.body) > BODY_BYTES_PER_ITEM_MAX):
+        body_bytes = len(event.body.encode("utf-8", "surrogatepass"))
+        if some and (len(some) == EVENTS_PER_ITEM_MAX or size + body_bytes > BODY_BYTES_PER_ITEM_MAX):
             yield some
             some, size = [], 0
         some.append(event)
-        size += len(event.body)
+        size += body_bytes
     if some:
         yield some
 
 
 def packed(sequence: int, events: Sequence[Message], now_ms: int) -> dict[str, Value | None]:
     """An item. Raises InvalidWork for an event that is too large for one."""
-    text = json.dumps([[e.event_id, e.topic, e.queue, int(e.is_replay), e.body] for e in events], separators=(",", ":"))
+    told = [[e.event_id, e.topic, e.queue, int(e.is_replay), e.body] for e in events]
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
     content = zlib.compress(text.encode("utf-8", "surrogatepass"))
     if len(content) > PACKED_BYTES_MAX:
         raise InvalidWork(

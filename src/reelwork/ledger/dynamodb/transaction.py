@@ -18,7 +18,7 @@ from reelwork.ledger.dynamodb import keys
 from reelwork.ledger.dynamodb.agenda import NOWHERE, is_open, job_agenda, stage_places
 from reelwork.ledger.dynamodb.draft import Draft
 from reelwork.ledger.dynamodb.items import Item, Key, Value, pack
-from reelwork.ledger.dynamodb.outbox import chunks, packed
+from reelwork.ledger.dynamodb.outbox import PACKED_BYTES_MAX, chunks, packed
 from reelwork.ledger.dynamodb.parts import LOOSE_EVENTS_MAX
 from reelwork.ledger.dynamodb.records import LETTER_PREFIX, QUEUE_PREFIX, job_state, known_of, letter_of, stage_of
 from reelwork.ledger.dynamodb.segment_completions import SEGMENTS_TTL_SECONDS, segment_completion_of
@@ -32,6 +32,8 @@ from reelwork.message import Message
 
 EVENT_TTL_SECONDS: Final = 30 * 86_400
 """How long it is remembered who has consumed an event; no broker delivers one so late."""
+LETTER_CHARACTERS_MAX: Final = 64_000
+"""Kept of the body of a dead letter that is too large for an item."""
 RECORDED: Final = "recorded_at"
 """Attribute of an event's item: it is in the outbox, or was."""
 
@@ -355,6 +357,11 @@ class DynamoTransaction:
 
 
 def _letter_item(number: int, letter: NewDeadLetter, now_ms: int) -> dict[str, Value | None]:
+    """Whatever is in the outbox fits; of what others have sent, as much as fits."""
+    body, error = pack(letter.body), letter.error
+    if isinstance(body, bytes) and len(body) > PACKED_BYTES_MAX:
+        body = pack(letter.body[:LETTER_CHARACTERS_MAX])
+        error = f"of {len(letter.body)} characters {LETTER_CHARACTERS_MAX} are kept here; {error}"
     return {
         "dead_letter_id": number,
         "job_id": letter.job_id,
@@ -362,8 +369,8 @@ def _letter_item(number: int, letter: NewDeadLetter, now_ms: int) -> dict[str, V
         "stage": letter.stage,
         "topic": letter.topic,
         "event_id": letter.event_id,
-        "body": pack(letter.body),
-        "error": error_text(letter.error),
+        "body": body,
+        "error": error_text(error),
         "attempts": letter.attempts,
         "created_at": now_ms,
         "listing": keys.LETTERS,
