@@ -421,3 +421,16 @@ def test_a_message_that_is_larger_than_an_item_is_buried_with_as_much_as_fits(le
     ledger.commit(Work(replay=letter.dead_letter_id))
     (row,) = ledger.outbox("job")
     assert row.body == letter.body
+
+
+def test_assets_that_emit_many_events_each_are_recorded(ledger: DynamoLedger) -> None:
+    running_job(ledger)
+    outcomes = [
+        AssetOutcome(
+            f"{number:02}", events=[Message(f"{number}-{event}", "job", "topic", "{}") for event in range(400)]
+        )
+        for number in range(60)
+    ]
+    ledger.commit(Work(stages=[STAGES.outcomes("job", "frames", outcomes)]))
+    sent = [row.event_id for row in ledger.outbox("job") if row.topic == "topic"]
+    assert sorted(sent) == sorted(f"{number}-{event}" for number in range(60) for event in range(400))

@@ -31,20 +31,24 @@ ASSET_BYTES: Final = 600
 
 @dataclass(slots=True)
 class _Cargo:
-    """What a transaction would hold. bytes: of results, errors and events, before anything is compressed."""
+    """What a transaction would hold. bytes: of results, errors and events, before anything is compressed. emitted:
+    events of assets, which share items.
+    """
 
     items: set[tuple[str, ...]] = field(default_factory=set)
     bytes: int = 0
     loose_events: int = 0
+    emitted: int = 0
 
     def with_work(self, work: Work) -> _Cargo:
-        items, size = set(self.items), self.bytes
+        items, size, emitted = set(self.items), self.bytes, self.emitted
         for update in work.stages:
             items |= {("stage", *update.key), ("job", update.job_id), ("outbox", update.job_id)}
             items |= {("asset", *update.key, asset_id) for asset_id in update.started}
             for outcome in update.outcomes:
                 items.add(("asset", *update.key, outcome.asset_id))
                 size += _size(outcome)
+                emitted += len(outcome.events)
                 if segment_completion_of(update.stage, outcome.result) is not None:
                     items.add(("segment", *update.key, outcome.asset_id))
         for number, event in enumerate(work.events):
@@ -63,11 +67,16 @@ class _Cargo:
         items |= {("job", move.job_id) for move in work.moves}
         if work.new_job is not None:
             items |= {("job", work.new_job.job_id), ("submission", work.new_job.job_id)}
-        return _Cargo(items, size, self.loose_events + len(work.events))
+        return _Cargo(items, size, self.loose_events + len(work.events), emitted)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether a transaction takes it, however many its loose events are."""
+        return len(self.items) + self.emitted // EVENTS_PER_ITEM_MAX <= ITEMS_MAX and self.bytes <= BYTES_MAX
 
     @property
     def fits(self) -> bool:
-        return len(self.items) <= ITEMS_MAX and self.bytes <= BYTES_MAX and self.loose_events <= LOOSE_EVENTS_MAX
+        return self.is_light and self.loose_events <= LOOSE_EVENTS_MAX
 
 
 def together(works: Sequence[Work]) -> Iterator[list[Work]]:
@@ -90,7 +99,7 @@ def parts_of(work: Work) -> list[Work]:
 
     Raises InvalidWork for one that must not be cut.
     """
-    if _is_light(work):
+    if _Cargo().with_work(work).is_light:
         return [work]
     told = sum(len(update.outcomes) + len(update.started) for update in work.stages)
     if told + len(work.consumed) + len(work.dead_letters) == 0:
@@ -114,12 +123,6 @@ def parts_of(work: Work) -> list[Work]:
     return [*before, last, *after]
 
 
-def _is_light(work: Work) -> bool:
-    """One that fits into a transaction by itself, however many its events are."""
-    cargo = _Cargo().with_work(work)
-    return len(cargo.items) <= ITEMS_MAX and cargo.bytes <= BYTES_MAX
-
-
 def _pieces(update: StageUpdate) -> list[StageUpdate]:
     """The last of them announces, expires and postpones."""
     bare = replace(update, outcomes=(), started=(), expected=None, expire=False, postpone=False)
@@ -133,15 +136,16 @@ def _pieces(update: StageUpdate) -> list[StageUpdate]:
 
 def _portions(update: StageUpdate) -> Iterator[list[AssetOutcome]]:
     some: list[AssetOutcome] = []
-    items, size = 0, 0
+    items, size, emitted = 0, 0, 0
     for outcome in update.outcomes:
         own_items = 1 if segment_completion_of(update.stage, outcome.result) is None else 2
-        own_size = _size(outcome)
-        if some and (items + own_items > ASSETS_MAX or size + own_size > BYTES_MAX):
+        own_size, own_events = _size(outcome), len(outcome.events)
+        all_items = items + own_items + (emitted + own_events) // EVENTS_PER_ITEM_MAX
+        if some and (all_items > ASSETS_MAX or size + own_size > BYTES_MAX):
             yield some
-            some, items, size = [], 0, 0
+            some, items, size, emitted = [], 0, 0, 0
         some.append(outcome)
-        items, size = items + own_items, size + own_size
+        items, size, emitted = items + own_items, size + own_size, emitted + own_events
     if some:
         yield some
 
