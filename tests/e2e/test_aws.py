@@ -32,6 +32,8 @@ REPUBLISH_SECONDS: Final = 4
 GIVEN_UP_AFTER: Final = 100
 WAIT_SECONDS_MAX: Final = 90.0
 POLL_SECONDS: Final = 0.02
+LEDGER_SECONDS: Final = 0.2
+"""Each way, so that segments are seen before the chunking-worker can write down that it put them there."""
 SECONDS: Final = 0.3
 SEGMENTS: Final = 6
 QUICK: Final = {
@@ -267,6 +269,7 @@ def a_job_outlives_its_workers_and_is_the_same(fleet: Fleet, clip: Path, *, expe
 
 def a_completion_does_not_wait_for_the_bookkeeping(fleet: Fleet, clip: Path, *, expected: bytes) -> None:
     """The chunking-worker puts all segments there, and cannot write down that it has done so."""
+    fleet.link.delay(LEDGER_SECONDS)
     job_id = fleet.submit(clip)
     wait_for(lambda: fleet.is_cut(job_id), "the first segment")
     fleet.link.stall()
