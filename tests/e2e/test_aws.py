@@ -24,7 +24,7 @@ from reelwork.objects.keys import final_key, segment_key
 from tests.clips import write_clip
 from tests.e2e.commands import Running, reelwork, start
 from tests.installation import TOKEN, Installation
-from tests.moto import shared_server
+from tests.moto import REGION, shared_server
 from tests.proxy import Link, proxy
 
 LEASE_SECONDS: Final = 2
@@ -34,6 +34,8 @@ WAIT_SECONDS_MAX: Final = 90.0
 POLL_SECONDS: Final = 0.02
 LEDGER_SECONDS: Final = 0.2
 """Each way, so that segments are seen before the chunking-worker can write down that it put them there."""
+TRIED_SECONDS: Final = 1.0
+"""A segment that was taken has been converted by then, and there is nowhere to put it."""
 SECONDS: Final = 0.3
 SEGMENTS: Final = 6
 QUICK: Final = {
@@ -211,6 +213,7 @@ def test_the_pipeline_runs_on_what_the_template_made(tmp_path: Path, monkeypatch
         a_cancelled_job_stays_so(fleet, segments)
         a_broken_segment_fails_its_job_until_it_is_replayed(fleet, segments)
         what_was_given_up_can_be_replayed(fleet, segments)
+        an_output_bucket_that_vanishes_costs_time_only(fleet, segments)
         wait_for(lambda: all(at.depth(queue) == (0, 0) for queue in every_queue(at)), "empty queues")
         assert fleet.status("a") is None
 
@@ -345,3 +348,19 @@ def what_was_given_up_can_be_replayed(fleet: Fleet, segments: list[bytes]) -> No
     fleet.replay(str(letter.dead_letter_id))
     completed(fleet, "given-up")
     joined_once(fleet, "given-up", segments=1)
+
+
+def an_output_bucket_that_vanishes_costs_time_only(fleet: Fleet, segments: list[bytes]) -> None:
+    at, job_id = fleet.at, "vanished"
+    for key in at.keys(at.output_bucket, ""):
+        at.s3.delete_object(Bucket=at.output_bucket, Key=key)
+    at.s3.delete_bucket(Bucket=at.output_bucket)
+    for index in range(2):
+        put_segment(at, job_id, index, 2, segments[index])
+    wait_for(lambda: fleet.is_busy("video_worker-segments"), "a segment to be taken")
+    time.sleep(TRIED_SECONDS)
+    assert (fleet.converted(job_id), fleet.ledger.dead_letters(job_id)) == (0, [])
+    at.s3.create_bucket(Bucket=at.output_bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    completed(fleet, job_id)
+    joined_once(fleet, job_id, segments=2)
+    assert fleet.ledger.dead_letters(job_id) == []

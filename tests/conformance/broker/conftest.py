@@ -24,7 +24,7 @@ from reelwork.ledger import Work, open_ledger
 from reelwork.ledger.sql import SqlLedger
 from tests import moto, rabbitmq
 from tests.clock import ManualClock
-from tests.conformance.ledger.stores import STORES
+from tests.conformance.ledger.stores import SQL_STORES, STORES
 from tests.valkey import fresh_url
 
 LEASE_SECONDS = 30.0
@@ -83,7 +83,7 @@ needs = pytest.mark.needs
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("each_broker") is None:
         if "store" in metafunc.fixturenames:
-            metafunc.parametrize("store", sorted(STORES))
+            metafunc.parametrize("store", SQL_STORES)
         return
     needed = {ability for mark in metafunc.definition.iter_markers("needs") for ability in mark.args}
     able = {name: engine for name, engine in BROKERS.items() if needed.isdisjoint(engine.lacks)}
