@@ -24,7 +24,7 @@ from reelwork.objects.keys import final_key, segment_key
 from tests.clips import write_clip
 from tests.e2e.commands import Running, reelwork, start
 from tests.installation import TOKEN, Installation
-from tests.moto import REGION, shared_server
+from tests.moto import shared_server
 from tests.proxy import Link, proxy
 
 LEASE_SECONDS: Final = 2
@@ -343,7 +343,7 @@ def what_was_given_up_can_be_replayed(fleet: Fleet, segments: list[bytes]) -> No
     mended(fleet, "gone", 1, 2, segments[1])
     joined_once(fleet, "gone", segments=2)
     wait_for(lambda: fleet.ledger.dead_letters("given-up"), "what SQS gave up on")
-    assert fleet.at.depth("video_worker-segments-dlq") == (0, 0)
+    wait_for(lambda: fleet.at.depth("video_worker-segments-dlq") == (0, 0), "its message to be gone")
     (letter,) = fleet.ledger.dead_letters("given-up")  # of no job, so that it must be named
     fleet.replay(str(letter.dead_letter_id))
     completed(fleet, "given-up")
@@ -360,7 +360,7 @@ def an_output_bucket_that_vanishes_costs_time_only(fleet: Fleet, segments: list[
     wait_for(lambda: fleet.is_busy("video_worker-segments"), "a segment to be taken")
     time.sleep(TRIED_SECONDS)
     assert (fleet.converted(job_id), fleet.ledger.dead_letters(job_id)) == (0, [])
-    at.s3.create_bucket(Bucket=at.output_bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    at.s3.create_bucket(Bucket=at.output_bucket)
     completed(fleet, job_id)
     joined_once(fleet, job_id, segments=2)
     assert fleet.ledger.dead_letters(job_id) == []
