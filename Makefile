@@ -57,8 +57,8 @@ $(INFRA_READY): infra/checks/requirements.txt
 chaos: $(READY)  ## kill processes and servers at work and print what it costs (KILLS=50 SEED=1 STORE=sqlite, postgresql, rabbitmq-stack or redis-stack; all by default)
 	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),50) --seed $(or $(SEED),1) $(addprefix --store ,$(STORE))
 
-simulate: $(READY)  ## run whole jobs under seeded faults on a virtual clock: SEEDS=2000 of them, or replay SEED=n
-	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+simulate: $(READY)  ## run whole jobs under seeded faults on a virtual clock: SEEDS=2000 of them, or replay SEED=n (STORE=sqlite or dynamodb)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(addprefix --store ,$(STORE))
 
 mutations: $(READY)  ## break every rule of the product in turn and print what the simulation caught it by (SEEDS=1000)
 	@$(BIN)/python -m tests.simulation.table --seeds $(or $(SEEDS),1000)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from tests.simulation.campaign import Tally, campaign, replay
 from tests.simulation.history import History
+from tests.simulation.stores import STORES
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -18,34 +19,37 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="replay this seed and print its history")
     parser.add_argument("--mutation", help="break the product in this way first")
+    parser.add_argument("--store", choices=STORES, default=STORES[0], help="where the ledger is")
     parser.add_argument("--processes", type=int, help="default: one for each core")
     options = parser.parse_args()
     if options.seed is not None:
-        return _replay(options.seed, options.mutation)
+        return _replay(options.seed, options.mutation, options.store)
     tally = campaign(
         options.first,
         options.seeds,
         mutation=options.mutation,
+        store=options.store,
         processes=options.processes,
         progress=_Progress(options.seeds),
     )
     for seed, violation in sorted(tally.broken.items()):
-        tell(seed, violation, replay(seed, mutation=options.mutation).history)
+        history = replay(seed, mutation=options.mutation, store=options.store).history
+        tell(seed, violation, history, options.store)
     print(tally)
     return 1 if tally.broken else 0
 
 
-def _replay(seed: int, mutation: str | None) -> int:
-    run = replay(seed, mutation=mutation)
+def _replay(seed: int, mutation: str | None, store: str) -> int:
+    run = replay(seed, mutation=mutation, store=store)
     print("\n".join(run.history.lines()))
     print(f"seed {seed}: {run.violation or 'every promise was kept'}")
     return 0 if run.violation is None else 1
 
 
-def tell(seed: int, violation: str, history: History) -> None:
+def tell(seed: int, violation: str, history: History, store: str) -> None:
     print("\n".join(history.lines()))
     print(f"seed {seed} VIOLATES: {violation}")
-    print(f"replay it with: make simulate SEED={seed}\n")
+    print(f"replay it with: make simulate STORE={store} SEED={seed}\n")
 
 
 class _Progress:

@@ -15,7 +15,7 @@ import structlog
 
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.simulation import Run, simulate
-from tests.simulation.store import Store, new_database
+from tests.simulation.stores import MakeStore, store_maker
 
 SEEDS_PER_TASK = 100
 SEEDS_PER_COLLECTION = 20
@@ -30,6 +30,7 @@ class Tally:
     seconds: float = 0.0
     commits: int = 0
     kills: int = 0
+    collisions: int = 0
     virtual_seconds: float = 0.0
     broken: dict[int, str] = field(default_factory=dict)
 
@@ -37,6 +38,7 @@ class Tally:
         self.seeds += other.seeds
         self.commits += other.commits
         self.kills += other.kills
+        self.collisions += other.collisions
         self.virtual_seconds += other.virtual_seconds
         self.broken |= other.broken
 
@@ -44,26 +46,26 @@ class Tally:
         return (
             f"{self.seeds} seeds, {len(self.broken)} violations, {self.seconds:.0f} s, "
             f"{self.seeds / max(self.seconds, 0.001):.1f} seeds/s; {self.commits} commits, {self.kills} kills, "
-            f"{self.virtual_seconds / 3600:.0f} h of virtual time"
+            f"{self.collisions} collisions, {self.virtual_seconds / 3600:.0f} h of virtual time"
         )
 
 
-def replay(seed: int, *, mutation: str | None = None) -> Run:
+def replay(seed: int, *, mutation: str | None = None, store: str = "sqlite") -> Run:
     """One run with its history."""
     silence_log()
-    store = Store(new_database())
+    opened = store_maker(store)()
     try:
         with MUTATIONS[mutation].apply() if mutation else nullcontext():
-            return simulate(seed, store)
+            return simulate(seed, opened)
     finally:
-        store.close()
+        opened.close()
 
 
-def run_seeds(first: int, count: int, database: bytes, mutation: str | None, broken_max: int) -> Tally:
+def run_seeds(first: int, count: int, make_store: MakeStore, mutation: str | None, broken_max: int) -> Tally:
     """A share of a campaign, in a process of its own; ends early at `broken_max` violations."""
     silence_log()
     tally = Tally()
-    store = Store(database)
+    store = make_store()
     try:
         with _collecting_seldom() as collect, MUTATIONS[mutation].apply() if mutation else nullcontext():
             for seed in range(first, first + count):
@@ -73,6 +75,7 @@ def run_seeds(first: int, count: int, database: bytes, mutation: str | None, bro
                 tally.seeds += 1
                 tally.commits += run.commits
                 tally.kills += run.kills
+                tally.collisions += run.collisions
                 tally.virtual_seconds += run.virtual_seconds
                 if run.violation is not None:
                     tally.broken[seed] = run.violation
@@ -101,6 +104,7 @@ def campaign(
     count: int,
     *,
     mutation: str | None = None,
+    store: str = "sqlite",
     broken_max: int = 10,
     processes: int | None = None,
     progress: Callable[[Tally], None] = lambda _tally: None,
@@ -108,14 +112,14 @@ def campaign(
     """Runs `count` seeds from `first` on; ends early at `broken_max` violations."""
     began = time.monotonic()
     tally = Tally()
-    database = new_database()
-    shares = _shares(first, count)
+    make_store = store_maker(store)
     processes = processes or os.cpu_count() or 1
+    shares = _shares(first, count, max(1, min(SEEDS_PER_TASK, count // processes)))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
 
         def start() -> set[Future[Tally]]:
             share = next(shares, None)
-            return set() if share is None else {pool.submit(run_seeds, *share, database, mutation, broken_max)}
+            return set() if share is None else {pool.submit(run_seeds, *share, make_store, mutation, broken_max)}
 
         running: set[Future[Tally]] = set()
         for _ in range(processes):
@@ -131,9 +135,9 @@ def campaign(
     return tally
 
 
-def _shares(first: int, count: int) -> Iterator[tuple[int, int]]:
-    for start in range(first, first + count, SEEDS_PER_TASK):
-        yield start, min(SEEDS_PER_TASK, first + count - start)
+def _shares(first: int, count: int, size: int) -> Iterator[tuple[int, int]]:
+    for start in range(first, first + count, size):
+        yield start, min(size, first + count - start)
 
 
 def silence_log() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from reelwork.events import completion_event_id
 from reelwork.ledger import Completion, CompletionPolicy, Work
 from tests.simulation.history import History, Violation
 from tests.simulation.scenario import Scenario
+from tests.simulation.store import Eye
 
 STAGE = """SELECT expected, done, failed, late, done_weight, created_at, completed_at, closed_at, completion
 FROM stages WHERE job_id = ? AND stage = ?"""
@@ -57,7 +57,7 @@ class Checker:
 
     def __init__(
         self,
-        eye: sqlite3.Connection,
+        eye: Eye,
         scenario: Scenario,
         history: History,
         *,

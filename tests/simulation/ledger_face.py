@@ -7,10 +7,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
 from reelwork.errors import StoreUnavailable
 from reelwork.ledger import Completion, Work
+from reelwork.ledger.base import Ledger
 from tests.simulation.checker import Checker
 from tests.simulation.marks import marked
 from tests.simulation.process import Killed, Process
@@ -31,13 +34,14 @@ class LedgerFace:
         self, store: Store, process: Process, *, sky: Sky, checker: Checker, overtake: Callable[[str], None]
     ) -> None:
         self._store = store
+        self._ledger = store.open()
         self._process = process
         self._sky = sky
         self._checker = checker
         self._overtake = overtake
 
     def __getattr__(self, name: str) -> Any:
-        target = getattr(self._store.ledger, name)
+        target = getattr(self._ledger, name)
         if not callable(target) or name in ("now_ms", "clock"):
             return target
         face = self._writing(name, target) if name in WRITES else self._reading(name, target)
@@ -80,7 +84,7 @@ class LedgerFace:
             return [error] * len(works)
         if self._sky.strikes(self._sky.weather.commit_late):
             return self._commit_late(works)
-        results = self._commit(works, self._process.looks)
+        results = self._commit(works, self._process.looks, self._ledger)
         try:
             self._after("commit")
         except StoreUnavailable as error:
@@ -88,9 +92,12 @@ class LedgerFace:
         self._process.marked.update(marked(works, results))
         return results
 
-    def _commit(self, works: Sequence[Work], looks: Mapping[str, int]) -> list[list[Completion] | Exception]:
-        self._store.has_failed = False
-        results = self._store.ledger.commit_all(works)
+    def _commit(
+        self, works: Sequence[Work], looks: Mapping[str, int], ledger: Ledger
+    ) -> list[list[Completion] | Exception]:
+        self._store.has_failed, self._store.may_be_met = False, True
+        results = ledger.commit_all(works)
+        self._store.may_be_met = False
         if self._store.has_failed:
             self._checker.check_recorded(works, results)
         self._checker.after_commit(self._process.name, works, results, looks=looks)
@@ -100,7 +107,8 @@ class LedgerFace:
         """The connection breaks while the commit is on its way: nobody hears of it, and later it takes effect."""
         seconds = self._sky.dice.uniform(0, self._sky.weather.late_seconds_max)
         self._process.history.note(self._process.name, f"commit: on its way for {seconds:.1f} s, its answer is lost")
-        self._process.loop.call_later(seconds, self._commit, works, dict(self._process.looks))
+        commit = partial(self._commit, works, dict(self._process.looks), self._store.open())
+        self._process.loop.call_later(seconds, self._store.late(commit))
         return [StoreUnavailable("the connection was lost at the commit")] * len(works)
 
     def _before(self, name: str) -> None:
@@ -136,14 +144,30 @@ class LedgerThread(VirtualThread):
         self._sky = sky
         self._calls: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._is_busy = False
+        self._waiting: tuple[VirtualLoop, Context] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """A call waits for its turn, and the process moves."""
+        return self._waiting is not None and not self._process.obstructed
+
+    def hurry(self) -> None:
+        """Has the call that waits now."""
+        if self._waiting is not None:
+            loop, context = self._waiting
+            context.run(self._run, loop)
 
     def call(self, loop: VirtualLoop, function: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = loop.create_future()
         self._calls.append((future, function, arguments))
         if not self._is_busy:
             self._is_busy = True
-            self._later(loop, self._run)
+            self._run_later(loop)
         return future
+
+    def _run_later(self, loop: VirtualLoop) -> None:
+        self._waiting = (loop, copy_context())
+        self._later(loop, self._run)
 
     def _later(self, loop: VirtualLoop, step: Callable[..., None], *arguments: Any) -> None:
         seconds = self._sky.slowness()
@@ -154,11 +178,12 @@ class LedgerThread(VirtualThread):
 
     def _run(self, loop: VirtualLoop) -> None:
         process = self._process
-        if process.is_dead:
+        if process.is_dead or self._waiting is None:
             return
         if process.obstructed:
             loop.call_at(process.stalled_until, self._run, loop)
             return
+        self._waiting = None
         future, function, arguments = self._calls.popleft()
         try:
             result, error = function(*arguments), None
@@ -175,6 +200,6 @@ class LedgerThread(VirtualThread):
             else:
                 future.set_exception(error)
         if self._calls:
-            self._later(loop, self._run)
+            self._run_later(loop)
         else:
             self._is_busy = False

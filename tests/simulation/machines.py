@@ -142,13 +142,15 @@ class Machines:
 
     def _world(self, process: Process, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> World:
         setting = self._setting
+        executor = LedgerThread(process, setting.sky)
+        setting.store.rivals.append(executor)
         return World(
             clock=setting.clock,
             monotonic=setting.loop.time,
             sleep=sleep,
             random=setting.dice,
             new_id=setting.new_id,
-            executor=LedgerThread(process, setting.sky),
+            executor=executor,
         )
 
     async def _sleep_until_news(self, process: Process, seconds: float) -> None:

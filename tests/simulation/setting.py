@@ -39,7 +39,7 @@ class Setting:
         self.shapes: dict[str, JobShape] = {}
         self.cancelled: set[str] = set()
         self.is_steady = self.sky.weather.is_steady and not self.scenario.interventions
-        store.begin(self.clock)
+        store.begin(self.clock, self.dice)
         store.commit_fails = lambda: self.sky.strikes(self.sky.weather.commit_fails)
 
     def clock(self) -> float:

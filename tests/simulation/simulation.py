@@ -48,6 +48,7 @@ class Run:
     virtual_seconds: float
     commits: int
     kills: int
+    collisions: int
 
 
 def simulate(seed: int, store: Store) -> Run:
@@ -69,6 +70,7 @@ def simulate(seed: int, store: Store) -> Run:
         virtual_seconds=loop.time(),
         commits=setting.checker.commits,
         kills=simulation.machines.kills,
+        collisions=store.collisions,
     )
 
 

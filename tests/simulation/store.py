@@ -1,70 +1,60 @@
-"""The real ledger on SQLite, in a file that lies in memory: opened once in a process, emptied for every run."""
+"""What a run stands on: a real ledger, emptied for every run, and an eye on what lies in its tables."""
 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
 
-from reelwork.database import Connection, Database
-from reelwork.ledger import open_ledger
-from reelwork.ledger.sql import SqlLedger
-
-MEMORY_FOLDER = Path("/dev/shm")
+from reelwork.ledger.base import Ledger
 
 
-def new_database() -> bytes:
-    """An empty one with its schema."""
-    with tempfile.TemporaryDirectory() as folder:
-        open_ledger(f"sqlite:///{folder}/reelwork.db").close()
-        return (Path(folder) / "reelwork.db").read_bytes()
+class Eye(Protocol):
+    """Answers SQL about the tables of a ledger, as they are now."""
+
+    def execute(self, query: str, parameters: Any = ..., /) -> sqlite3.Cursor: ...
 
 
-class Store:
-    """database: the bytes of an empty one. commit_fails: asked before every COMMIT, whether the database refuses it.
-    has_failed: it did, since that was last looked at.
+class Rival(Protocol):
+    """Another process, which may have something to ask of the ledger."""
+
+    @property
+    def is_ready(self) -> bool: ...
+    def hurry(self) -> None:
+        """Asks it now."""
+
+
+class Store(ABC):
+    """ledger: in the hands of the operator. commit_fails: asked before every commit, whether the store refuses it.
+    has_failed: it did, since that was last looked at. may_be_met: the next transaction may meet one of somebody else.
+    collisions: how many have found that somebody else had written what they had read, in this run. rivals: who may
+    commit meanwhile.
     """
 
-    def __init__(self, database: bytes) -> None:
-        base = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
-        self._folder = tempfile.TemporaryDirectory(dir=base, prefix="reelwork-simulation-")
-        path = Path(self._folder.name) / "reelwork.db"
-        path.write_bytes(database)
-        self.ledger: SqlLedger = open_ledger(f"sqlite:///{path}", clock=lambda: 0.0)
-        self.ledger.database.name = path.name  # errors tell it, and its folder has another name in every run
+    ledger: Ledger
+    eye: Eye
+    collisions = 0
+
+    def __init__(self) -> None:
         self.commit_fails: Callable[[], bool] = lambda: False
         self.is_reliable = False
         self.has_failed = False
-        self._make_commits_fail(self.ledger.database)
-        self.eye = sqlite3.connect(path, isolation_level=None)
-        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('alembic_version')"
-        self._tables = [name for (name,) in self.eye.execute(query)]
+        self.may_be_met = False
+        self.rivals: list[Rival] = []
 
-    def _make_commits_fail(self, database: Database) -> None:
-        write = database.write
+    @abstractmethod
+    def begin(self, clock: Callable[[], float], dice: Random) -> None:
+        """An empty ledger for the next run. dice: decide what goes wrong."""
 
-        @contextmanager
-        def failing_write(*, is_durable: bool = True) -> Iterator[Connection]:
-            with write(is_durable=is_durable) as connection:
-                yield connection
-                if not self.is_reliable and self.commit_fails():
-                    self.has_failed = True
-                    raise sqlite3.OperationalError("disk I/O error")
+    @abstractmethod
+    def open(self) -> Ledger:
+        """The ledger as a process has it."""
 
-        database.write = failing_write  # type: ignore[method-assign]
+    @abstractmethod
+    def late(self, commit: Callable[[], object]) -> Callable[[], object]:
+        """What to call when a commit that is on its way arrives; it may have done so before."""
 
-    def begin(self, clock: Callable[[], float]) -> None:
-        """An empty ledger for the next run."""
-        self.ledger.clock = clock
-        self.commit_fails = lambda: False
-        self.eye.execute("BEGIN")
-        for table in self._tables:
-            self.eye.execute(f"DELETE FROM {table}")
-        self.eye.execute("COMMIT")
-
-    def close(self) -> None:
-        self.eye.close()
-        self.ledger.close()
-        self._folder.cleanup()
+    @abstractmethod
+    def close(self) -> None: ...

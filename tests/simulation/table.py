@@ -18,7 +18,7 @@ from random import Random
 from tests.simulation.campaign import Tally, run_seeds
 from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.scenario import Scenario
-from tests.simulation.store import new_database
+from tests.simulation.stores import store_maker
 from tests.simulation.suite import failing_tests
 from tests.simulation.weather import Weather
 
@@ -54,14 +54,14 @@ def main() -> int:
     wrong = 0
     print(HEAD)
     with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        database = new_database()
+        make_store = store_maker("sqlite")
         running: dict[str, Future[Tally] | Future[list[str]]] = {}
         for name, mutation in MUTATIONS.items():
             if mutation.suite is not None:
                 running[name] = pool.submit(failing_tests, name, keyword=mutation.suite)
             else:
                 seeds = options.harmless_seeds if mutation.harmless else options.seeds
-                running[name] = pool.submit(run_seeds, 0, seeds, database, name, CATCHES)
+                running[name] = pool.submit(run_seeds, 0, seeds, make_store, name, CATCHES)
         for name, future in running.items():
             mutation, result = MUTATIONS[name], future.result()
             caught = bool(result.broken if isinstance(result, Tally) else result)
