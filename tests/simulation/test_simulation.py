@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 SEEDS = 2_000
 SEEDS_OF_A_MUTATION = 400  # most are caught by the first ten
 SEEDS_OF_A_HARMLESS_MUTATION = 60
-SEEDS_ON_DYNAMODB = 20
+SEEDS_ON_DYNAMODB = 12
 REPLAYED = {"sqlite": (3, 7, 24, 58), "dynamodb": (3, 7)}
 
 
